@@ -32,26 +32,29 @@ def bessel_basis(distances: jax.Array, frequencies: jax.Array, cutoff: float, ex
 
 
 @lru_cache(maxsize=8)
-def spherical_bessel_chebyshev(n_spherical: int, n_radial: int, exponent: int, terms: int) -> FloatArray:
+def spherical_bessel_chebyshev(n_spherical: int, n_radial: int, exponent: int, tolerance: float) -> FloatArray:
     """Chebyshev coefficients of the radial half of the spherical basis.
 
-    ``u(x) sqrt(2 / j_{l+1}(z_ln)^2) j_l(z_ln x) sqrt((2 l + 1)/(4 pi))`` on x in [0, 1] as a sum of ``terms`` Chebyshev
-    polynomials T_k(2 x - 1); the factor ``cutoff**-1.5`` of equation 6 is left to the caller.
+    ``u(x) sqrt(2 / j_{l+1}(z_ln)^2) j_l(z_ln x) sqrt((2 l + 1)/(4 pi))`` on x in [0, 1] as a sum of Chebyshev
+    polynomials T_k(2 x - 1); the factor ``cutoff**-1.5`` of equation 6 is left to the caller. Terms are kept until all
+    dropped coefficients are below ``tolerance`` times the largest (they fall off faster than exponentially).
 
     Returns:
         (n_spherical, n_radial, terms) coefficients.
     """
-    nodes = 256
+    zeros = np.array([spherical_bessel_zeros(degree, n_radial) for degree in range(n_spherical)])
+    nodes = 128 + 2 * int(zeros.max())
     angle = np.pi * (np.arange(nodes) + 0.5) / nodes
     x = (np.cos(angle) + 1) / 2
-    to_coefficients = 2 / nodes * np.cos(np.outer(np.arange(terms), angle))
+    to_coefficients = 2 / nodes * np.cos(np.outer(np.arange(nodes // 2), angle))
     to_coefficients[0] /= 2
-    table = np.empty((n_spherical, n_radial, terms))
-    for degree in range(n_spherical):
-        for n, zero in enumerate(spherical_bessel_zeros(degree, n_radial)):
-            norm = np.sqrt(2 / spherical_jn(degree + 1, zero) ** 2 * (2 * degree + 1) / (4 * np.pi))
-            table[degree, n] = to_coefficients @ (envelope(x, exponent) * norm * spherical_jn(degree, zero * x))
-    return table
+    degrees = np.arange(n_spherical)[:, None]
+    norms = np.sqrt(2 / spherical_jn(degrees + 1, zeros) ** 2 * (2 * degrees + 1) / (4 * np.pi))
+    values = envelope(x, exponent) * norms[:, :, None] * spherical_jn(degrees[:, :, None], zeros[:, :, None] * x)
+    table = values @ to_coefficients.T
+    size = np.abs(table).max(axis=(0, 1))
+    terms = int(np.nonzero(size > tolerance * size.max())[0].max()) + 1
+    return table[:, :, :terms]
 
 
 @lru_cache(maxsize=32)

@@ -28,8 +28,10 @@ from pydantic import Field
 from fusepot.graph import Graph
 from fusepot.models.bases import bessel_basis, chebyshev, legendre_in_chebyshev, spherical_bessel_chebyshev
 from fusepot.models.interface import Architecture, ModelConfig, Params
+from fusepot.structure import FloatArray
 
-CHEBYSHEV_TERMS = {"float32": 26, "float64": 40}  # radial functions to rounding error in either precision
+RADIAL_TOLERANCE = {"float32": 1e-6, "float64": 1e-14}  # of the radial functions' expansion, relative
+ENERGY = "_energy"  # ends the name of a last layer
 activation = jax.nn.silu
 
 
@@ -50,20 +52,14 @@ class DimeNetPPConfig(ModelConfig):
     n_output_layers: int = Field(default=3, ge=0, description="dense layers of the output network")
 
 
-def glorot_orthogonal(shape: tuple[int, ...], dtype: Any) -> jax.Array:
-    """Orthogonal matrix rescaled to Glorot's variance, as DimeNet initialises."""
-    weight = hk.initializers.Orthogonal()(shape, dtype)
-    return weight * jnp.sqrt(2.0 / (sum(shape) * jnp.var(weight)))
-
-
 def dense(x: jax.Array, size: int, name: str, *, bias: bool = True) -> jax.Array:
     """A linear layer."""
-    return hk.Linear(size, with_bias=bias, w_init=glorot_orthogonal, name=name)(x)
+    return hk.Linear(size, with_bias=bias, name=name)(x)
 
 
 def weight(name: str, shape: tuple[int, int], dtype: Any) -> jax.Array:
     """The matrix of a bias-free layer, for layers that are multiplied together before they meet the data."""
-    return hk.get_parameter(name, shape, dtype, glorot_orthogonal)
+    return hk.get_parameter(name, shape, dtype, jnp.zeros)
 
 
 def activated(x: jax.Array, size: int, name: str, *, bias: bool = True) -> jax.Array:
@@ -79,10 +75,7 @@ def residual(x: jax.Array, name: str) -> jax.Array:
 
 def embed(config: DimeNetPPConfig, graph: Graph, radial: jax.Array, n_species: int) -> jax.Array:
     """Initial messages from both elements and the distance, (pairs, embedding)."""
-    limit = np.sqrt(3.0)
-    table = hk.get_parameter(
-        "species", (n_species, config.type_embedding_size), radial.dtype, hk.initializers.RandomUniform(-limit, limit)
-    )
+    table = hk.get_parameter("species", (n_species, config.type_embedding_size), radial.dtype, jnp.zeros)
     width, kinds = config.embedding_size, table[graph.species]
     parts = [kinds[graph.centers], kinds[graph.others], activated(radial, width, "embed_radial")]
     return activated(jnp.concatenate(parts, axis=-1), width, "embed")
@@ -96,7 +89,7 @@ def output(config: DimeNetPPConfig, graph: Graph, messages: jax.Array, radial: j
     atoms = dense(atoms, config.output_embedding_size, f"{name}_up", bias=False)
     for layer in range(config.n_output_layers):
         atoms = activated(atoms, config.output_embedding_size, f"{name}_dense_{layer}")
-    return hk.Linear(1, with_bias=False, w_init=jnp.zeros, name=f"{name}_energy")(atoms)[:, 0]
+    return dense(atoms, 1, f"{name}{ENERGY}", bias=False)[:, 0]
 
 
 class Angles(NamedTuple):
@@ -115,10 +108,17 @@ class Angles(NamedTuple):
     source: jax.Array
 
 
+def radial_table(config: DimeNetPPConfig, dtype: Any) -> FloatArray:
+    """The radial half of the spherical basis, (n_spherical, n_radial, terms) Chebyshev coefficients."""
+    tolerance = RADIAL_TOLERANCE[np.dtype(dtype).name]
+    return spherical_bessel_chebyshev(config.n_spherical, config.n_radial, config.envelope_exponent, tolerance)
+
+
 def prepare_angles(config: DimeNetPPConfig, graph: Graph, distances: jax.Array) -> Angles:
     """Tables that depend on the geometry only."""
     n, k = graph.slots.shape
-    radial = chebyshev(2 * distances / config.cutoff - 1, CHEBYSHEV_TERMS[distances.dtype.name])
+    terms = radial_table(config, distances.dtype).shape[-1]
+    radial = chebyshev(2 * distances / config.cutoff - 1, terms)
     units = gather_rows(graph.vectors / distances[:, None], graph.slots)
     cosines = jnp.einsum("nkx,nix->nki", units, units)
     distinct = ~jnp.eye(k, dtype=bool)[:, None, :]
@@ -138,8 +138,7 @@ def angular_sum(config: DimeNetPPConfig, graph: Graph, angles: Angles, messages:
     terms, narrow = angles.radial.shape[-1], config.basis_embedding_size
     inner = weight(f"{name}_basis_1", (degrees * config.n_radial, narrow), kind)
     mix = (inner @ weight(f"{name}_basis_2", (narrow, width), kind)).reshape(degrees, config.n_radial, width)
-    table = spherical_bessel_chebyshev(degrees, config.n_radial, config.envelope_exponent, terms)
-    scaled = jnp.asarray(table * config.cutoff**-1.5, kind)
+    scaled = jnp.asarray(radial_table(config, kind) * config.cutoff**-1.5, kind)
     to_chebyshev = jnp.asarray(legendre_in_chebyshev(degrees), kind)
     weights = jnp.einsum("lnr,lnc,lt->rtc", scaled, mix, to_chebyshev).reshape(terms, degrees * width)
     weighted = (angles.radial @ weights).reshape(-1, degrees, width) * messages[:, None, :]
@@ -175,16 +174,11 @@ def gather_rows(values: jax.Array, index: jax.Array) -> jax.Array:
 
 @lru_cache(maxsize=32)
 def network(config: DimeNetPPConfig, n_species: int) -> hk.Transformed:
-    """The haiku transform of the whole network."""
+    """The haiku transform of the whole network; ``init`` below fills its parameters."""
 
     def forward(graph: Graph) -> jax.Array:
         distances = jnp.sqrt(jnp.sum(graph.vectors**2, axis=-1))
-        frequencies = hk.get_parameter(
-            "frequencies",
-            (config.n_radial,),
-            distances.dtype,
-            lambda shape, kind: jnp.pi * jnp.arange(1, shape[0] + 1, dtype=kind),
-        )
+        frequencies = hk.get_parameter("frequencies", (config.n_radial,), distances.dtype, jnp.zeros)
         radial = bessel_basis(distances, frequencies, config.cutoff, config.envelope_exponent)
         messages = embed(config, graph, radial, n_species)
         energies = output(config, graph, messages, radial, "output_0")
@@ -198,13 +192,38 @@ def network(config: DimeNetPPConfig, n_species: int) -> hk.Transformed:
 
 
 def init(config: DimeNetPPConfig, n_species: int, key: jax.Array) -> Params:
-    """Random parameters, float32. The last layer starts at zero, so a fresh model returns zero energy."""
+    """Random parameters, float32. The last layer starts at zero, so a fresh model returns zero energy.
+
+    haiku tells names and shapes; the values are drawn in numpy, where an orthogonal matrix needs no compilation.
+    """
     pair = np.zeros(1, np.int32)
     graph = Graph(
         vectors=np.ones((1, 3), np.float32), centers=pair, others=pair, reverse=pair, pair_mask=pair == 0,
         slots=pair[None], species=pair, atom_mask=pair == 0, system=pair, volumes=np.ones(1, np.float32),
     )  # fmt: skip
-    return network(config, n_species).init(key, graph)
+    rng = np.random.default_rng(np.asarray(jax.random.key_data(key)))
+    shapes = jax.eval_shape(network(config, n_species).init, key, graph)
+    return {
+        module: {name: initial_value(rng, module, name, leaf.shape) for name, leaf in sorted(leaves.items())}
+        for module, leaves in sorted(shapes.items())
+    }
+
+
+def initial_value(rng: np.random.Generator, module: str, name: str, shape: tuple[int, ...]) -> jax.Array:
+    """DimeNet's initial values: orthogonal matrices of Glorot's variance, zero biases, frequencies n pi."""
+    if name == "frequencies":
+        value = np.pi * np.arange(1, shape[0] + 1)
+    elif name == "species":
+        value = rng.uniform(-np.sqrt(3), np.sqrt(3), shape)
+    elif name == "b" or module.endswith(ENERGY):
+        value = np.zeros(shape)
+    else:
+        tall = rng.normal(size=(max(shape), min(shape)))
+        value, triangle = np.linalg.qr(tall)
+        value = value * np.sign(np.diag(triangle))
+        value = value if shape[0] >= shape[1] else value.T
+        value = value * np.sqrt(2 / (sum(shape) * value.var()))
+    return jnp.asarray(value, jnp.float32)
 
 
 def energy(config: DimeNetPPConfig, params: Params, graph: Graph) -> jax.Array:
