@@ -1,0 +1,6 @@
+"""``python -m fusepot.cli``."""
+
+from fusepot.cli.commands import main
+
+if __name__ == "__main__":
+    main()

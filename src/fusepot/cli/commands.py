@@ -1,0 +1,200 @@
+"""The commands. Thin, and jax is imported inside them, so that ``--help`` is fast."""
+
+from __future__ import annotations
+
+import os
+import sys
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.markup import escape
+
+from fusepot.cli.output import err, errors_table, out, progress, report
+from fusepot.errors import FusepotError, InputError
+
+if TYPE_CHECKING:
+    from fusepot.potential import Potential
+    from fusepot.training.dft import TrainingResult
+    from fusepot.validation.parity import Errors
+
+app = typer.Typer(
+    help="Interatomic potentials trained on DFT and experiment together, served to LAMMPS and ASE.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+POTENTIAL = "potential.fusepot"
+USER_ERROR = 2
+TUNABLE, RESTARTED = "glibc.malloc.hugetlb=1", "FUSEPOT_RESTARTED"
+
+
+def main() -> None:
+    """Entry point: run a command; a mistake of the user is one line on stderr and exit code 2, never a traceback."""
+    if sys.argv[1:2] == ["train"]:
+        restart_with_huge_pages()
+    try:
+        app()
+    except FusepotError as error:
+        # Being stopped is no mistake, and carries its own exit code.
+        err.print(f"[red]{escape(str(error))}", soft_wrap=True, highlight=False)
+        sys.exit(getattr(error, "exit_code", USER_ERROR))
+
+
+def restart_with_huge_pages() -> None:
+    """Start this program once more with huge pages for malloc, which glibc reads at program start only.
+
+    XLA allocates its temporaries on every call; for training on a CPU page faults would cost as much as the maths.
+    Does nothing elsewhere than on Linux with glibc, or where ``GLIBC_TUNABLES`` has it already.
+    """
+    tunables = os.environ.get("GLIBC_TUNABLES", "")
+    if not sys.platform.startswith("linux") or RESTARTED in os.environ or "glibc.malloc.hugetlb" in tunables:
+        return
+    try:
+        os.confstr("CS_GNU_LIBC_VERSION")
+    except ValueError:
+        return
+    environment = {**os.environ, RESTARTED: "1", "GLIBC_TUNABLES": f"{tunables}:{TUNABLE}".lstrip(":")}
+    os.execve(sys.executable, [sys.executable, "-m", "fusepot.cli", *sys.argv[1:]], environment)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        out.print(f"fusepot {metadata.version('fusepot')}", highlight=False)
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Version and exit.")
+    ] = False,
+) -> None:
+    """Options before the command."""
+
+
+@app.command()
+def train(
+    config: Annotated[Path, typer.Argument(help="TOML file, see examples/titanium/dft.toml.")],
+    folder: Annotated[
+        Path | None, typer.Option("--out", help="Folder for the results; by default the name of CONFIG with -run.")
+    ] = None,
+    resume: Annotated[bool, typer.Option(help="Continue from the checkpoint in the folder.")] = True,
+) -> None:
+    """Train a potential on labelled structures. Run it again to continue where it was stopped."""
+    from fusepot.potential_file import save_potential
+    from fusepot.training.config import load_config
+    from fusepot.training.dft import train as run
+
+    settings = load_config(config)
+    folder = folder or Path(f"{config.stem}-run")
+    with progress() as observer:
+        result = run(settings, out=folder, resume=resume, observer=observer)
+    file = folder / POTENTIAL
+    if result.start_epoch == result.epochs and file.exists():
+        out.print(f"Already finished after {result.epochs} epochs: {file}", highlight=False, soft_wrap=True)
+        return
+    found = _judge(result)
+    potential = _with_errors(result.potential, found)
+    save_potential(potential, file)
+    out.print(errors_table(found, f"Errors after {result.epochs} epochs (RMSE / MAE)"))
+    out.print(f"Saved {file}", highlight=False, soft_wrap=True)
+
+
+@app.command()
+def evaluate(
+    file: Annotated[Path, typer.Argument(help="Potential file.")],
+    data: Annotated[
+        str | None,
+        typer.Argument(
+            help="Labelled structures (extended XYZ); by default the test set the potential was trained beside."
+        ),
+    ] = None,
+) -> None:
+    """Compare a potential with labelled structures: RMSE and MAE, overall and per kind of structure."""
+    from fusepot.data import load_dataset
+    from fusepot.potential_file import load_potential
+    from fusepot.training.config import parse_config
+    from fusepot.training.dft import split_of
+    from fusepot.validation.parity import evaluate as compare
+
+    potential = load_potential(file)
+    if data is not None:
+        dataset, title = load_dataset(data), data
+    else:
+        if "config" not in potential.provenance:
+            raise InputError("data", got="nothing", expected="labelled structures: the file does not name its own")
+        config = parse_config(potential.provenance["config"])
+        dataset = load_dataset(config.data.path)
+        if dataset.sha256 != potential.provenance["data"]["sha256"]:
+            raise InputError(
+                "data",
+                got=f"{config.data.path}, which has changed since the training",
+                expected="the file of the training",
+                remedy="Name the data: fusepot evaluate FILE DATA.",
+            )
+        dataset, title = dataset.select(split_of(config, dataset).test), f"test set of {config.data.path}"
+        if not len(dataset):
+            raise InputError("data", got="an empty test set", expected="labelled structures as an argument")
+    found = compare(potential, dataset)
+    out.print(errors_table({"all": found}, f"{file.name} on {title} (RMSE / MAE)"))
+
+
+@app.command()
+def verify(
+    file: Annotated[Path, typer.Argument(help="Potential file.")],
+    structure: Annotated[Path | None, typer.Argument(help="Any file ASE reads; by default several small ones.")] = None,
+) -> None:
+    """Check that a potential is one: forces and stress are derivatives, symmetries hold, nothing depends on padding."""
+    from fusepot import testing
+    from fusepot.potential_file import load_potential
+
+    potential = load_potential(file)
+    results = testing.verify(potential, _read_structure(structure) if structure else None)
+    report(results)
+
+
+@app.command()
+def doctor() -> None:
+    """Check this installation: versions, the compiler bug of jaxlib 0.10.2, LAMMPS and its plugin."""
+    from fusepot.doctor import diagnose
+
+    report(diagnose())
+
+
+def _read_structure(path: Path) -> Any:
+    """A structure from any file ASE reads."""
+    import ase.io
+
+    from fusepot.structure import Structure
+
+    try:
+        return Structure.from_ase(ase.io.read(path))
+    except FusepotError:
+        raise
+    except Exception as error:  # ASE's readers raise anything
+        raise InputError("structure", got=f"{path} ({error})", expected="a file ASE can read") from error
+
+
+def _judge(result: TrainingResult) -> dict[str, Errors]:
+    """Errors on the test, validation and training set; predicted together, so that shapes are compiled once."""
+    from fusepot.validation.parity import errors, predict_all
+
+    predictions = predict_all(result.potential, result.dataset)
+    parts = {name: part for name, part in result.split._asdict().items() if len(part)}
+    return {
+        name: errors([result.dataset.samples[i] for i in part], [predictions[i] for i in part])
+        for name, part in parts.items()
+    }
+
+
+def _with_errors(potential: Potential, found: dict[str, Errors]) -> Potential:
+    """The potential with its errors on record: all of them, and in short those of the test set (RMSE)."""
+    from dataclasses import replace
+
+    extra: dict[str, Any] = {"errors": {name: part.as_json() for name, part in found.items()}}
+    if "test" in found:
+        names = ("energy", "forces", "stress", "virial")
+        extra["test_errors"] = {name: extra["errors"]["test"][name]["rmse"] for name in names}
+    return replace(potential, provenance={**potential.provenance, **extra})

@@ -1,0 +1,1 @@
+"""Trainers: pure ``(init, step)`` pairs around a frozen state, with exact resume."""

@@ -1,0 +1,146 @@
+"""The DFT trainer: labelled structures and a configuration in, the best potential out. Restartable at any moment."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from fusepot.data import Dataset, Split, load_dataset, reference_energies, split_by_hash, split_in_order
+from fusepot.data.bins import prepare
+from fusepot.errors import ConfigError
+from fusepot.potential import Potential, cast_params, precision
+from fusepot.training.config import TrainConfig
+from fusepot.training.interrupt import stop_signals
+from fusepot.training.run import Progress, Run, silent
+from fusepot.training.state import TrainState, make_trainer
+
+
+@dataclass(frozen=True)
+class TrainingResult:
+    """The outcome of a run.
+
+    Attributes:
+        potential: with the parameters of the lowest validation loss.
+        split: indices of training, validation and test structures.
+        dataset: all structures.
+        start_epoch: where this call started: 0, or the checkpoint's epoch.
+        epochs: how many epochs were run in all, early stopping included.
+    """
+
+    potential: Potential
+    split: Split
+    dataset: Dataset
+    start_epoch: int
+    epochs: int
+
+
+def split_of(config: TrainConfig, dataset: Dataset) -> Split:
+    """The split that a configuration asks for."""
+    if config.data.split == "order":
+        return split_in_order(dataset, fractions=config.data.fractions)
+    return split_by_hash(dataset, fractions=config.data.fractions, seed=config.data.seed)
+
+
+def train(
+    config: TrainConfig,
+    *,
+    out: Path,
+    resume: bool = True,
+    observer: Callable[[Progress], None] = silent,
+    dataset: Dataset | None = None,
+) -> TrainingResult:
+    """Train a potential; continue from the checkpoint in ``out`` where there is one.
+
+    Args:
+        config: the whole configuration.
+        out: folder for the checkpoint and ``metrics.jsonl``; made where missing.
+        resume: continue; otherwise start over.
+        observer: told about progress.
+        dataset: instead of reading ``config.data.path``.
+
+    Raises:
+        DataError, ConfigError: unusable data or configuration.
+        TrainingError: a loss that is not finite, or a checkpoint of another run. The checkpoint keeps the last
+            sound state.
+        TrainingInterrupted: SIGINT or SIGTERM came; the checkpoint is written, run again to continue.
+    """
+    dataset = load_dataset(config.data.path) if dataset is None else dataset
+    dataset = _weighted(config, dataset)
+    split = split_of(config, dataset)
+    elements = config.model.elements or dataset.elements
+    if unknown := set(dataset.elements) - set(elements):
+        raise ConfigError(
+            "model.elements", got=list(elements), expected=f"{sorted(unknown)} as well: they occur in the data"
+        )
+    references = reference_energies(dataset.select(split.train).samples, elements)
+    packer = prepare(
+        dataset,
+        cutoff=config.model.settings.cutoff,
+        elements=elements,
+        reference_energies=references,
+        dtype=config.model.dtype,
+        atoms_per_bin=config.training.atoms_per_bin,
+    )
+    out.mkdir(parents=True, exist_ok=True)
+    run = Run(config, packer, split, make_trainer(config, n_species=len(elements)), out, observer)
+    with precision(config.model.dtype), stop_signals() as stopped:
+        state = run.start(resume)
+        start_epoch = int(state.epoch)
+        while not run.finished(state):
+            state = run.epoch(state, stopped)
+    potential = Potential(
+        architecture=config.model.architecture,
+        config=config.model.settings,
+        elements=elements,
+        reference_energies=references,
+        params=cast_params(state.best_params, config.model.dtype),
+        dtype=config.model.dtype,
+        provenance=_provenance(config, dataset, split, state),
+    )
+    return TrainingResult(potential, split, dataset, start_epoch, int(state.epoch))
+
+
+def _weighted(config: TrainConfig, dataset: Dataset) -> Dataset:
+    """Multiply weights of structures by those of their kind.
+
+    Raises:
+        ConfigError: a kind that does not occur.
+    """
+    factors = config.loss.config_types
+    for kind in factors:
+        if kind not in dataset.config_types:
+            known = ", ".join(dataset.config_types)
+            raise ConfigError(
+                f"loss.config_types.{kind}", got="a config_type that does not occur", expected=f"one of {known}"
+            )
+    samples = tuple(replace(s, weight=s.weight * factors.get(s.config_type, 1.0)) for s in dataset.samples)
+    return replace(dataset, samples=samples)
+
+
+def _installed(name: str) -> bool:
+    try:
+        metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return False
+    return True
+
+
+def _provenance(config: TrainConfig, dataset: Dataset, split: Split, state: TrainState) -> dict[str, Any]:
+    """What it takes to make the potential again, for its file."""
+    names = ("fusepot", "jax", "jaxlib", "numpy", "optax")
+    return {
+        "trainer": "dft",
+        "config": config.as_json(),
+        "data": {
+            "source": Path(dataset.source).name,
+            "sha256": dataset.sha256,
+            "structures": {name: len(part) for name, part in split._asdict().items()},
+        },
+        "epochs": int(state.epoch),
+        "best_epoch": int(state.best_epoch),
+        "validation_loss": float(state.best_loss),
+        "versions": {name: metadata.version(name) for name in names if _installed(name)},
+    }
