@@ -32,7 +32,12 @@ from fusepot.structure import FloatArray
 
 RADIAL_TOLERANCE = {"float32": 1e-6, "float64": 1e-14}  # of the radial functions' expansion, relative
 ENERGY = "_energy"  # ends the name of a last layer
-activation = jax.nn.silu
+
+
+@jax.checkpoint
+def activation(x: jax.Array) -> jax.Array:
+    """SiLU, ``x sigmoid(x)``. Recomputed in the backward pass: cheaper than the memory that saving it would move."""
+    return x * (0.5 * jnp.tanh(0.5 * x) + 0.5)
 
 
 class DimeNetPPConfig(ModelConfig):
@@ -122,12 +127,16 @@ def prepare_angles(config: DimeNetPPConfig, graph: Graph, distances: jax.Array) 
     units = gather_rows(graph.vectors / distances[:, None], graph.slots)
     cosines = jnp.einsum("nkx,nix->nki", units, units)
     distinct = ~jnp.eye(k, dtype=bool)[:, None, :]
-    gram = jnp.where(distinct, chebyshev(cosines, config.n_spherical, axis=2), 0)
+
+    @jax.checkpoint
+    def polynomials(cosines: jax.Array) -> jax.Array:
+        return jnp.where(distinct, chebyshev(cosines, config.n_spherical, axis=2), 0)
+
     position = jnp.full(len(distances), n * k)
     position = position.at[graph.slots.ravel()].set(jnp.arange(n * k), mode="drop", unique_indices=True)
     return Angles(
         radial=jnp.where(graph.pair_mask[:, None], radial, 0),
-        gram=gram.reshape(n, k * config.n_spherical, k),
+        gram=polynomials(cosines).reshape(n, k * config.n_spherical, k),
         source=position.at[graph.reverse].get(mode="fill", fill_value=n * k),
     )
 

@@ -1,0 +1,1 @@
+"""Speed as ratios: each measured in one process, interleaved, medians. ``python -m benchmarks [NAME ...]``."""
