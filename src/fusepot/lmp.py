@@ -5,21 +5,16 @@ Works with any Python (``lmp`` itself has to embed one) and under ``mpiexec``. A
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Sequence
 
-from fusepot.serving.plugin import TUNABLES
-
-RESTARTED = "FUSEPOT_LMP_RESTARTED"
+from fusepot import huge_pages
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run LAMMPS; returns its exit code."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
-    if "GLIBC_TUNABLES" not in os.environ and RESTARTED not in os.environ:
-        os.environ.update({"GLIBC_TUNABLES": TUNABLES, RESTARTED: "1"})
-        os.execv(sys.executable, [sys.executable, "-m", "fusepot.lmp", *arguments])
+    huge_pages.restart_with("fusepot.lmp", arguments)
     position = next((k for k, flag in enumerate(arguments[:-1]) if flag in ("-in", "-i")), None)
     if position is None:
         sys.stderr.write("python -m fusepot.lmp: got no '-in DECK', expected a LAMMPS input deck\n")

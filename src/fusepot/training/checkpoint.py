@@ -9,7 +9,6 @@ potential file does not need already.
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -19,27 +18,10 @@ from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
 from fusepot.errors import TrainingError
+from fusepot.files import write_atomically
 from fusepot.training.state import TrainState
 
 FORMAT = "fusepot-checkpoint-1"
-
-
-def write_atomically(path: Path, content: bytes) -> None:
-    """Write a file so that after any interruption either the old or the new content is there."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with temporary.open("wb") as stream:
-            stream.write(content)
-            stream.flush()
-            os.fsync(stream.fileno())
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
 
 
 def save_checkpoint(path: Path, state: TrainState, identity: Mapping[str, str]) -> None:

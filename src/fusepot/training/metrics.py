@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from fusepot.training.checkpoint import write_atomically
+from fusepot.files import write_atomically
 
 
 def append_metrics(path: Path, record: Mapping[str, Any]) -> None:
