@@ -38,9 +38,7 @@ def lennard_jones(elements: tuple[str, ...] = ("Ti",), *, cutoff: float = 5.0, d
     return Potential("lennard-jones", config, elements, tuple(-1.0 - 0.5 * np.arange(n)), params, dtype)
 
 
-def dimenet(
-    elements: tuple[str, ...] = ("Ti",), *, seed: int = 0, dtype: str = "float64", **hyper: Any
-) -> Potential:
+def dimenet(elements: tuple[str, ...] = ("Ti",), *, seed: int = 0, dtype: str = "float64", **hyper: Any) -> Potential:
     """DimeNet++ with random parameters, small by default: 2 blocks, few and narrow layers, quick to compile."""
     small = {"n_blocks": 2, "embedding_size": 12, "output_embedding_size": 16, "type_embedding_size": 6}
     small |= {"n_residual_after": 1, "n_output_layers": 1}

@@ -136,6 +136,10 @@ void PairFusepot::coeff(int narg, char **arg)
   fail(failed, "pair_coeff: ", message);
   if (comm->me == 0) utils::logmesg(lmp, "{}\n", summary);
 
+  const auto null = std::find(species.begin() + 1, species.end(), -1);
+  if (null != species.end() && force->pair == this)    // hybrid styles give such a type to another style
+    error->all(FLERR, "pair_coeff: atom type {} has no element (NULL); name one, or use pair_style hybrid.",
+               null - species.begin());
   for (int i = 1; i <= ntypes; ++i)
     for (int j = i; j <= ntypes; ++j) setflag[i][j] = species[i] >= 0 && species[j] >= 0;
 }
@@ -174,8 +178,6 @@ void PairFusepot::set_halo()
 
 double PairFusepot::init_one(int i, int j)
 {
-  if (setflag[i][j] == 0)
-    error->all(FLERR, "pair_coeff: types {} and {} have no element (NULL); name one, or use pair_style hybrid.", i, j);
   cutghost[i][j] = cutghost[j][i] = cutoff;
   return cutoff;
 }

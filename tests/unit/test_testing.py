@@ -111,9 +111,7 @@ def chiral(config: Any, params: Any, graph: Graph) -> jax.Array:
     """Tells left from right: a triple product of sums over neighbours, each a vector."""
     squared = jnp.sum(graph.vectors**2, axis=1)
     decay = jnp.where(graph.pair_mask, (1 - squared / config.cutoff**2) ** 3, 0)[:, None] * graph.vectors
-    sums = [
-        jax.ops.segment_sum(decay * squared[:, None] ** n, graph.centers, len(graph.species)) for n in (0, 1, 2)
-    ]
+    sums = [jax.ops.segment_sum(decay * squared[:, None] ** n, graph.centers, len(graph.species)) for n in (0, 1, 2)]
     return lennard_jones.energy(config, params, graph) + jnp.sum(jnp.cross(sums[0], sums[1]) * sums[2], axis=1)
 
 

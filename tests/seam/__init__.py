@@ -1,0 +1,1 @@
+"""LAMMPS = ASE = predict: every test here runs the real programs."""
