@@ -152,7 +152,7 @@ def runs(models: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> d
 
 
 @pytest.mark.parametrize("ranks", [1, 2])
-@pytest.mark.parametrize(("table", "tolerance"), [(0, 2e-4), (3, 2e-4)], ids=["DimeNet++", "Lennard-Jones"])
+@pytest.mark.parametrize(("table", "tolerance"), [(0, 4e-4), (3, 2e-4)], ids=["DimeNet++", "Lennard-Jones"])
 def test_energy_is_conserved(runs: dict[int, Run], ranks: int, table: int, tolerance: float) -> None:
     thermo = runs[ranks].thermo()[table]
     drift = np.abs(thermo["TotEng"] - thermo["TotEng"][0]).max() / len(BEAM)
