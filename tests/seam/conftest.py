@@ -71,9 +71,9 @@ def _compiled_plugin() -> None:
         pytest.skip("no C++ compiler, so no pair_style fusepot")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def compiled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, object]]:
-    """Settings of jax under which all runs of a session share what they compile; in the environment of the runs."""
+    """Settings of jax under which all runs of this folder share what they compile; in the environment of the runs."""
     settings = CACHE | {"jax_compilation_cache_dir": str(tmp_path_factory.mktemp("compiled"))}
     with pytest.MonkeyPatch.context() as patch:
         for name, value in settings.items():
@@ -81,7 +81,7 @@ def compiled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, obj
         yield settings
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def models(compiled: dict[str, object], tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Path]]:
     """Potential files of two elements.
 
@@ -102,7 +102,7 @@ def models(compiled: dict[str, object], tmp_path_factory: pytest.TempPathFactory
             jax.config.update(name, value)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def bare() -> Potential:
     """The potential of the file lj_bare."""
     return BUILD["lj_bare"]

@@ -43,16 +43,18 @@ def folder(tmp_path_factory):
 
 
 def start(folder: Path, out: str) -> subprocess.Popen:
+    """A run whose output goes to files: a pipe that nobody reads stops a talkative program."""
     command = [sys.executable, "-m", "fusepot.cli", "train", str(folder / "train.toml"), "--out", str(folder / out)]
     source = str(Path(__file__).parents[2] / "src")
     environment = os.environ | {"PYTHONPATH": source}
-    return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    with (folder / "stdout").open("w") as stdout, (folder / "stderr").open("w") as stderr:
+        return subprocess.Popen(command, env=environment, stdout=stdout, stderr=stderr)
 
 
 def finish(folder: Path, out: str) -> tuple[int, str, str]:
     with start(folder, out) as job:
-        stdout, stderr = job.communicate(timeout=300)
-    return job.returncode, stdout, stderr
+        job.wait(timeout=300)
+    return job.returncode, (folder / "stdout").read_text(), (folder / "stderr").read_text()
 
 
 def lines(path: Path) -> int:
@@ -70,7 +72,8 @@ def test_kill_9_then_sigterm_then_to_the_end(folder):
             while lines(folder / "parts" / "metrics.jsonl") < after and job.poll() is None and time.monotonic() < until:
                 time.sleep(0.02)
             job.send_signal(number)
-            _, stderr = job.communicate(timeout=100)
+            job.wait(timeout=100)
+        stderr = (folder / "stderr").read_text()
         stops += job.returncode != 0
         if number == signal.SIGTERM and job.returncode != 0:
             assert job.returncode == 130
