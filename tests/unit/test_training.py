@@ -89,14 +89,18 @@ def test_resume_gives_the_same_bits(tmp_path):
     assert metrics(tmp_path / "parts") == metrics(tmp_path / "whole")
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_stops_between_batches_and_nothing_is_lost(tmp_path, number):
+@pytest.mark.parametrize(
+    ("number", "low", "high"),
+    [(signal.SIGINT, 0, 0.5), (signal.SIGTERM, 0, 0.5), (signal.SIGTERM, 0.99, 1.01)],
+    ids=["SIGINT", "SIGTERM", "after the last batch of an epoch"],
+)
+def test_a_signal_stops_between_batches_and_nothing_is_lost(tmp_path, number, low, high):
     data = labelled.dataset()
     whole = train(config(), out=tmp_path / "whole", dataset=data)
     before = signal.getsignal(number)
 
     def interrupt(progress):
-        if progress.epoch == 2 and 0 < progress.fraction < 0.5:
+        if progress.epoch == 2 and low < progress.fraction < high:
             os.kill(os.getpid(), number)
 
     with pytest.raises(TrainingInterrupted, match="Run again to continue"):

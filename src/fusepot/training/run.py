@@ -106,10 +106,13 @@ class Run:
         """Finish the state's epoch, validate, log and keep the best parameters."""
         start, epochs = time.monotonic(), self.config.training.epochs
         batches = self.batches(state)
-        done, rate = int(state.epoch), 0.0
+        done = int(state.epoch)
+
+        def rate(k: int) -> float:
+            return learning_rate(self.config.optimizer, epochs=epochs, progress=done + k / len(batches))
+
         for k in range(int(state.batch), len(batches)):
-            rate = learning_rate(self.config.optimizer, epochs=epochs, progress=done + k / len(batches))
-            after = self.trainer.step(state, self.build(batches[k]), rate)
+            after = self.trainer.step(state, self.build(batches[k]), rate(k))
             if not (np.isfinite(after.sums.loss) and is_finite(after.params)):
                 self.save(state)
                 raise TrainingError(self._diagnosis(state, batches[k]))
@@ -123,7 +126,7 @@ class Run:
         state, validation = self.validate(state)
         record = {
             "epoch": done + 1,
-            "learning_rate": rate,
+            "learning_rate": rate(len(batches) - 1),
             **{f"train_{name}": value for name, value in errors_of(state.sums).items()},
             **{f"validation_{name}": value for name, value in validation.items()},
             "best_epoch": int(state.best_epoch),
