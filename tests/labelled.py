@@ -14,8 +14,18 @@ from ase.calculators.singlepoint import SinglePointCalculator
 import potentials
 import structures
 from fusepot.data import Dataset, Labelled, label
+from fusepot.data.bins import Packer, prepare
 from fusepot.potential import Potential, predict_many
 from fusepot.structure import Structure
+
+# Sections of a training configuration; a test writes the set and adds the sections it is about.
+RUN = """[model]
+architecture = "lennard-jones"
+settings = {cutoff = 4.5, sigma = 2.2}
+[data]
+path = "set.extxyz"
+fractions = [0.6, 0.2, 0.2]
+"""
 
 
 def teacher() -> Potential:
@@ -55,6 +65,18 @@ def dataset() -> Dataset:
     kinds, cells = zip(*varied(), strict=True)
     missing = {1: ("energy",), 3: ("forces",), 5: ("stress",), 6: ("energy", "forces")}
     return by_teacher(kinds, cells, missing=missing, weights=[1 + 0.25 * (k % 4) for k in range(len(cells))])
+
+
+def packer(*, atoms_per_bin: int = 24) -> Packer:
+    """The dataset, ready to be packed into bins: what ``train`` does before the first epoch."""
+    return prepare(
+        dataset(),
+        cutoff=4.5,
+        elements=("Ti", "Al"),
+        reference_energies=(-1.0, -1.5),
+        dtype="float64",
+        atoms_per_bin=atoms_per_bin,
+    )
 
 
 def write_extxyz(path: Path, samples: Sequence[Labelled]) -> Path:

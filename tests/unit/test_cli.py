@@ -16,13 +16,7 @@ from fusepot import huge_pages
 from fusepot.cli import main
 from fusepot.potential_file import load_potential, save_potential
 
-CONFIG = """
-[model]
-architecture = "lennard-jones"
-settings = {cutoff = 4.5, sigma = 2.2}
-[data]
-path = "set.extxyz"
-fractions = [0.6, 0.2, 0.2]
+CONFIG = f"""{labelled.RUN}
 [training]
 epochs = 2
 atoms_per_bin = 40

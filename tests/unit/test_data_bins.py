@@ -7,24 +7,13 @@ import pytest
 
 import labelled
 from fusepot.data import load_dataset, reference_energies
-from fusepot.data.bins import Packer, prepare
+from fusepot.data.bins import prepare
 from fusepot.graph import capacity_of
-
-
-def packer(*, atoms_per_bin: int = 24) -> Packer:
-    return prepare(
-        labelled.dataset(),
-        cutoff=4.5,
-        elements=("Ti", "Al"),
-        reference_energies=(-1.0, -1.5),
-        dtype="float64",
-        atoms_per_bin=atoms_per_bin,
-    )
 
 
 @pytest.mark.parametrize("atoms_per_bin", [4, 12, 24, 200])
 def test_every_structure_once_whatever_the_order(atoms_per_bin):
-    packed = packer(atoms_per_bin=atoms_per_bin)
+    packed = labelled.packer(atoms_per_bin=atoms_per_bin)
     shapes = set()
     for seed in range(5):
         order = np.random.default_rng(seed).permutation(len(packed.dataset))
@@ -36,7 +25,7 @@ def test_every_structure_once_whatever_the_order(atoms_per_bin):
 
 
 def test_labels_stand_where_their_structure_stands():
-    packed = packer()
+    packed = labelled.packer()
     for members in packed.pack(range(len(packed.dataset))):
         batch = packed.build(members)
         start = 0
@@ -60,7 +49,7 @@ def test_labels_stand_where_their_structure_stands():
 
 
 def test_large_structures_have_bins_of_their_own():
-    packed = packer(atoms_per_bin=12)
+    packed = labelled.packer(atoms_per_bin=12)
     large = [i for i, s in enumerate(packed.dataset.samples) if len(s.structure) > 12]
     assert large
     for members in packed.pack(range(len(packed.dataset))):

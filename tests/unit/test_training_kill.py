@@ -16,13 +16,7 @@ import labelled
 from fusepot.potential_file import load_potential
 from fusepot.training.metrics import read_metrics
 
-CONFIG = """
-[model]
-architecture = "lennard-jones"
-settings = {cutoff = 4.5, sigma = 2.2}
-[data]
-path = "set.extxyz"
-fractions = [0.6, 0.2, 0.2]
+CONFIG = f"""{labelled.RUN}
 [optimizer]
 learning_rate = 0.01
 ema = 0.9
