@@ -4,7 +4,8 @@
 
 Start one worker per core (OMP_NUM_THREADS=1, nice 19) and stop it at any time: workers share the plan through lock
 files, and results are appended to FOLDER/part-WORKER.extxyz. Structures whose plan_id stands in any extxyz file of the
-folder other than the plan are skipped; remove the lock of a structure to have it done again.
+folder other than the plan are skipped; remove the lock of a structure to have it done again. merge_labels.py adds the
+results to the table that ships with fusepot.
 
 Plane waves 400 eV with Pulay correction, k-point density 3.2 per 1/Å, Gamma-centred, Fermi smearing 0.15 eV.
 Energies are electronic free energies (consistent with forces and stress) in eV, forces eV/Å, stress eV/Å^3 with ASE's
