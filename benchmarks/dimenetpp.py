@@ -15,10 +15,10 @@ import numpy as np  # noqa: E402
 from ase.build import bulk  # noqa: E402
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+from fusepot.gradient import energy_and_pair_gradient  # noqa: E402
 from fusepot.graph import build_graph, capacity_of  # noqa: E402
 from fusepot.models.dimenetpp import ARCHITECTURE, DimeNetPPConfig  # noqa: E402
 from fusepot.neighbors import find_pairs  # noqa: E402
-from fusepot.potential import energy_and_pair_gradient  # noqa: E402
 from fusepot.structure import Structure  # noqa: E402
 from reference import triplets  # noqa: E402
 

@@ -7,6 +7,9 @@ from typing import Any
 import jax
 import numpy as np
 
+from fusepot import samples
+from fusepot.gradient import precision
+from fusepot.graph import build_graph
 from fusepot.models import ARCHITECTURES
 from fusepot.models.interface import ModelConfig
 from fusepot.potential import Potential
@@ -47,10 +50,27 @@ def dimenet(elements: tuple[str, ...] = ("Ti",), *, seed: int = 0, dtype: str = 
     return Potential("dimenet++", config, elements, tuple(-3.0 - np.arange(len(elements))), params, dtype)
 
 
+def nep(elements: tuple[str, ...] = ("Ti",), *, seed: int = 0, dtype: str = "float64", **hyper: Any) -> Potential:
+    """NEP with random parameters, adapted to a rattled structure so that forces are of the order of 1 eV/Å."""
+    architecture, rng = ARCHITECTURES["nep"], np.random.default_rng(seed)
+    config = architecture.config(**({"neurons": 10, "n_max_radial": 4, "n_max_angular": 3} | hyper))
+    assert architecture.calibrate is not None
+    with precision("float64"):
+        params = architecture.init(config, len(elements), jax.random.key(seed))
+        params = jax.tree.map(lambda leaf: leaf + 0.1 * rng.normal(size=leaf.shape), params)
+        crystal = samples.rattled(elements, config.cutoff, side=3, amplitude=0.2)
+        graph = build_graph(crystal, cutoff=config.cutoff, elements=elements, dtype="float64")
+        params = architecture.calibrate(config, params, graph)
+    params = {name: np.asarray(leaf, np.float64) for name, leaf in params.items()} | {"bias": np.array(0.37)}
+    return Potential("nep", config, elements, tuple(-3.0 - np.arange(len(elements))), params, dtype)
+
+
 def potential_of(architecture: str, elements: tuple[str, ...] = ("Ti", "Al")) -> Potential:
     """A test potential of any architecture, for tests that run over all of them."""
     if architecture == "dimenet++":
         return dimenet(elements)
+    if architecture == "nep":
+        return nep(elements)
     if architecture == "lennard-jones":
         return lennard_jones(elements)
     config = ARCHITECTURES[architecture].config()

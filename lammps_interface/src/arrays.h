@@ -16,11 +16,12 @@ struct GraphArrays {
 
   bool is_allocated() const { return buffers.centers != nullptr; }
   bool holds(const fusepot_sizes &need) const;
-  void allocate(const fusepot_sizes &capacity);
+  void allocate(const fusepot_sizes &capacity, int members);    // members: how many to keep gradients of, or 0
 
   /* Fill everything from the present positions and types: the pairs of the topology that are closer than the cutoff,
-     in order, then padding. Returns the number of pairs. */
-  int fill(const Topology &, const Atoms &, double cutoff);
+     in order, then padding. Returns the sizes of that graph; where the arrays do not hold them they are of no use, and
+     are to be allocated and filled again. */
+  fusepot_sizes fill(const Topology &, const Atoms &, double cutoff);
 
   double bytes() const;
 
@@ -32,9 +33,6 @@ struct GraphArrays {
 
   void pad(int pairs, double cutoff);
 };
-
-/* Sizes of the graph at the present positions. */
-fusepot_sizes count(const Topology &, const Atoms &, double cutoff);
 
 }    // namespace fusepot
 

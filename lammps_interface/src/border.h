@@ -4,9 +4,11 @@
 #ifndef FUSEPOT_BORDER_H
 #define FUSEPOT_BORDER_H
 
+#include "block.h"
+
 #include <cstdint>
 
-#define FUSEPOT_BORDER_VERSION 1
+#define FUSEPOT_BORDER_VERSION 2
 
 extern "C" {
 
@@ -25,21 +27,33 @@ typedef struct {
   int32_t *species;   /* (atoms) index into the potential's elements */
   uint8_t *counted;   /* (atoms) 1 where the atom's energy counts: atoms this rank owns */
   double *energies;   /* (atoms) out: energy of each counted atom */
-  double *gradient;   /* (pairs, 3) out: d(sum of counted energies)/d(vectors) */
+  double *gradient;   /* (pairs, 3) out: d(sum of counted energies)/d(vectors); of a committee the mean */
+  double *member_gradients; /* (members, pairs, 3) out, if compute is asked for it: of each member; null: never asked */
 } fusepot_buffers;
+
+/* Compiled code of an open potential, called without Python; `evaluate` is null where there is none, and the arrays below
+   are used instead. Python owns the models and keeps them until the handle is closed. */
+typedef struct {
+  fusepot_evaluate_block evaluate;
+  const void *const *models; /* one of each member */
+  const double *references; /* eV to add to the energy of each atom, by species */
+} fusepot_kernel;
 
 /* Functions of the Python side. Each returns 0, or non-zero with an explanation in message. No exception crosses. */
 typedef struct {
   int32_t version;
-  /* Open a potential for atom types 1..ntypes with these element names ("NULL" = type not handled). */
-  int (*open)(const char *path, const char *dtype, int32_t ntypes, const char *const *names, int32_t *handle,
-              double *cutoff, int32_t *hops, int32_t *species, char *summary, char *message, int32_t size);
+  /* Open a potential for atom types 1..ntypes with these element names ("NULL" = type not handled). `dtype`: "float32",
+     "float64" or "file"; `engine`: "auto" (compiled code where there is some) or "xla". `members`: 1, or those of a
+     committee, whose mean is the potential. */
+  int (*open)(const char *path, const char *dtype, const char *engine, int32_t ntypes, const char *const *names,
+              int32_t *handle, double *cutoff, int32_t *hops, int32_t *members, int32_t *species, fusepot_kernel *kernel,
+              char *summary, char *message, int32_t size);
   /* Array sizes to allocate so that `need` fits; sizes repeat, so that compiled code is reused. */
   int (*reserve)(int32_t handle, const fusepot_sizes *need, fusepot_sizes *capacity, char *message, int32_t size);
   /* Tell where the arrays are, after each allocation. */
   int (*bind)(int32_t handle, const fusepot_buffers *buffers, char *message, int32_t size);
-  /* Fill energies and gradient for the first `atoms` atoms and `pairs` pairs. */
-  int (*compute)(int32_t handle, int32_t atoms, int32_t pairs, char *message, int32_t size);
+  /* Fill energies and gradient for the first `atoms` atoms and `pairs` pairs, and member_gradients if `each` is 1. */
+  int (*compute)(int32_t handle, int32_t atoms, int32_t pairs, int32_t each, char *message, int32_t size);
   int (*close)(int32_t handle, char *message, int32_t size);
 } fusepot_table;
 

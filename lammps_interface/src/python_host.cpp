@@ -133,6 +133,6 @@ double fusepot_time_calls(int32_t handle, int32_t n)
   char message[256];
   const auto start = std::chrono::steady_clock::now();
   for (int32_t call = 0; call < n; ++call)
-    if (!attached || registered.compute(handle, 1, 0, message, sizeof(message))) return -1.0;
+    if (!attached || registered.compute(handle, 1, 0, 0, message, sizeof(message))) return -1.0;
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
 }

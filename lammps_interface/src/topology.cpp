@@ -84,4 +84,12 @@ void Topology::find_reverse(const Atoms &atoms)
   }
 }
 
+double Topology::bytes() const
+{
+  const std::vector<int> *const arrays[] = {&copy, &level, &row_start, &neighbor_copy, &neighbor_node, &reverse};
+  double total = 0.0;
+  for (const std::vector<int> *array : arrays) total += sizeof(int) * static_cast<double>(array->capacity());
+  return total;
+}
+
 }    // namespace fusepot

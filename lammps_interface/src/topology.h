@@ -38,6 +38,8 @@ struct Topology {
 
   /* Fill `reverse`; a local potential (one hop) never reads it and leaves it at -1. */
   void find_reverse(const Atoms &atoms);
+
+  double bytes() const;
 };
 
 }    // namespace fusepot

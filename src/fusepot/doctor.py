@@ -11,9 +11,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from fusepot import native
 from fusepot.errors import FusepotError
+from fusepot.gradient import Engine, energy_and_pair_gradient, precision
+from fusepot.graph import build_graph
 from fusepot.models.lennard_jones import LennardJonesConfig
-from fusepot.potential import Potential, precision, predict
+from fusepot.models.nep import NepConfig, calibrate, init
+from fusepot.potential import Potential, predict
 from fusepot.serving.plugin import library_path
 from fusepot.structure import Structure
 from fusepot.testing import CheckResult
@@ -40,6 +44,7 @@ def diagnose() -> list[CheckResult]:
         check_jax_version(),
         *[check_compiled_reduction(dtype) for dtype in ROWS],
         check_energy_of_a_dimer(),
+        check_compiled_kernel(),
         check_lammps(),
         check_plugin(),
     ]
@@ -89,6 +94,31 @@ def check_energy_of_a_dimer() -> CheckResult:
     except FusepotError as problem:
         error, detail = float("inf"), str(problem)
     return CheckResult("energy of a dimer", error <= 1e-12, error, 1e-12, detail)
+
+
+def check_compiled_kernel() -> CheckResult:
+    """The compiled kernel gives what XLA gives; that there is none is no fault, only slow."""
+    name, limit = "compiled kernel", 1e-10
+    loaded = native.load()
+    if isinstance(loaded, str):
+        return CheckResult(name, True, 0.0, limit, f"none, so NEP runs through XLA, several times slower: {loaded}")
+    config = NepConfig(neurons=4)
+    positions = np.array([[0.0, 0.0, 0.0], [2.6, 0.3, 0.2], [0.4, 2.9, 0.1]])
+    trimer = Structure(positions, np.full(3, 22), np.zeros((3, 3)), np.zeros(3, dtype=bool))
+    graph = build_graph(trimer, cutoff=config.cutoff, elements=("Ti",), dtype="float64")
+    params = jax.tree.map(np.float64, calibrate(config, init(config, 1, jax.random.key(0)), graph))
+
+    def evaluate(engine: Engine) -> np.ndarray:
+        run = jax.jit(lambda params, graph: energy_and_pair_gradient("nep", config, params, graph, engine=engine))
+        return np.concatenate([np.ravel(part) for part in run(params, graph)])
+
+    try:
+        with precision("float64"):
+            error = float(np.abs(evaluate("auto") - evaluate("xla")).max())
+    except Exception as problem:  # XLA's own
+        return CheckResult(name, False, np.inf, limit, f"{type(problem).__name__}: {problem}")
+    detail = f"{native.library_path()}, instruction sets: {', '.join(native.available_simd())}"
+    return CheckResult(name, error <= limit, error, limit, detail)
 
 
 def check_lammps() -> CheckResult:

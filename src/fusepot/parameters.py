@@ -65,8 +65,11 @@ def unflatten(flat: Mapping[str, np.ndarray], prefix: str = "") -> Params:
     return params
 
 
-def layout_problem(architecture: str, config: ModelConfig, n_species: int, params: Params) -> str:
-    """The first difference between ``params`` and the arrays the architecture wants, in words; empty if none."""
+def layout_problem(architecture: str, config: ModelConfig, n_species: int, params: Params, *, members: int = 1) -> str:
+    """The first difference between ``params`` and the arrays the architecture wants, in words; empty if none.
+
+    The arrays of several members are stacked, see ``fusepot.members``.
+    """
     init = ARCHITECTURES[architecture].init
     want = dict(named_leaves(init(config, n_species, jax.random.key(0))))
     have = dict(named_leaves(params))
@@ -74,7 +77,8 @@ def layout_problem(architecture: str, config: ModelConfig, n_species: int, param
         return f"{len(missing)} arrays missing, the first is {missing[0]}"
     if extra := sorted(have.keys() - want.keys()):
         return f"{len(extra)} arrays too many, the first is {extra[0]}"
+    leading = (members,) if members > 1 else ()
     for name, leaf in want.items():
-        if np.shape(have[name]) != leaf.shape:
-            return f"{name} has shape {np.shape(have[name])} instead of {leaf.shape}"
+        if np.shape(have[name]) != leading + leaf.shape:
+            return f"{name} has shape {np.shape(have[name])} instead of {leading + leaf.shape}"
     return ""

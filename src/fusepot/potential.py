@@ -1,23 +1,20 @@
-"""Potential: a trained model with all it needs, and what it predicts for structures.
-
-Forces, virial and stress come from one gradient with respect to pair vectors. With ``g_e = dE/dr_e`` for the pair
-e = (i, j): force on atom i ``F_i = sum_{e of i} g_e - sum_{e to i} g_e`` and virial ``dE/d(strain) = sum_e r_e g_e``.
-"""
+"""Potential: a trained model with all it needs, and what it predicts for structures."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from ase.data import atomic_numbers
 
 from fusepot.errors import InputError, NonFiniteEnergy
-from fusepot.graph import Array, Capacity, Graph, build_graph, capacity_of, species_index
+from fusepot.gradient import GraphPrediction, precision, predict_graph
+from fusepot.graph import Capacity, Graph, build_graph, capacity_of, species_index
+from fusepot.members import each_member
 from fusepot.models import ARCHITECTURES
 from fusepot.models.interface import ModelConfig, Params
 from fusepot.structure import FloatArray, Structure
@@ -27,19 +24,24 @@ DTYPES = ("float32", "float64")
 
 @dataclass(frozen=True)
 class Potential:
-    """An interatomic potential.
+    """An interatomic potential, or a committee of several that differ in their parameters only.
+
+    A committee predicts the mean over its members, whose forces are the derivative of the mean energy.
 
     Attributes:
         architecture: name in ``fusepot.models.ARCHITECTURES``.
         config: its hyper-parameters.
         elements: chemical symbols; species are indices into them.
         reference_energies: energy in eV added per atom of each element (float64, never part of the network's sums).
-        params: nested dict of arrays.
+        params: nested dict of arrays; those of several members are stacked along a leading axis, see
+            ``fusepot.members``.
         dtype: precision the model is evaluated in, "float32" or "float64".
         provenance: where it comes from (training configuration, data hashes, versions); free-form, JSON-compatible.
+        members: how many; ``fusepot.committee.join`` makes a committee.
 
     Raises:
-        InputError: unknown architecture, dtype or element, an element twice, or not one reference energy per element.
+        InputError: unknown architecture, dtype or element, an element twice, not one reference energy per element, or
+            no member.
     """
 
     architecture: str
@@ -49,6 +51,7 @@ class Potential:
     params: Params
     dtype: str = "float32"
     provenance: Mapping[str, Any] = field(default_factory=dict)
+    members: int = 1
 
     def __post_init__(self) -> None:
         if self.architecture not in ARCHITECTURES:
@@ -65,6 +68,8 @@ class Potential:
                 got=f"{len(self.reference_energies)} for {len(self.elements)} elements",
                 expected="one energy per element, at least one element",
             )
+        if not isinstance(self.members, int) or self.members < 1:
+            raise InputError("members", got=repr(self.members), expected="a positive whole number")
 
     @property
     def cutoff(self) -> float:
@@ -99,57 +104,18 @@ class Prediction(NamedTuple):
     stress: FloatArray
 
 
-def precision(dtype: str) -> Any:
-    """Context manager in which jax computes in ``dtype``; float32 potentials never see float64 arrays."""
-    return jax.enable_x64(dtype == "float64")
-
-
-def energy_and_pair_gradient(
-    architecture: str, config: ModelConfig, params: Params, graph: Graph
-) -> tuple[jax.Array, jax.Array]:
-    """The one derivative everything else is made of; pure, traceable.
-
-    Returns:
-        (atoms,) energies in eV, zero where ``graph.atom_mask`` is false, without reference energies;
-        (pairs, 3) derivative of their sum with respect to ``graph.vectors`` in eV/Å, zero on padding.
-    """
-    model = ARCHITECTURES[architecture].energy
-
-    def total(vectors: jax.Array) -> tuple[jax.Array, jax.Array]:
-        energies = model(config, params, graph._replace(vectors=vectors))
-        energies = jnp.where(graph.atom_mask, energies, 0)
-        return energies.sum(), energies
-
-    (_, energies), gradient = jax.value_and_grad(total, has_aux=True)(graph.vectors)
-    return energies, jnp.where(graph.pair_mask[:, None], gradient, 0)
-
-
-def forces_and_virial(graph: Graph, gradient: Array) -> tuple[jax.Array, jax.Array]:
-    """Forces (atoms, 3) in eV/Å and virials dE/d(strain) (systems, 3, 3) in eV from the pair gradient; traceable."""
-    n, systems = len(graph.species), len(graph.volumes)
-    forces = jax.ops.segment_sum(gradient, graph.centers, n, indices_are_sorted=True)
-    forces = forces - jax.ops.segment_sum(gradient, graph.others, n)
-    virial = jax.ops.segment_sum(graph.vectors[:, :, None] * gradient[:, None, :], graph.system[graph.centers], systems)
-    return forces, (virial + virial.transpose(0, 2, 1)) / 2
-
-
-class GraphPrediction(NamedTuple):
-    """Energies (atoms,), forces (atoms, 3) and virials (systems, 3, 3) of a padded graph, without references."""
-
-    energies: jax.Array
-    forces: jax.Array
-    virials: jax.Array
-
-
-def predict_graph(architecture: str, config: ModelConfig, params: Params, graph: Graph) -> GraphPrediction:
-    """Energies, forces and virials of a graph; pure, traceable, differentiable in ``params``."""
-    energies, gradient = energy_and_pair_gradient(architecture, config, params, graph)
-    return GraphPrediction(energies, *forces_and_virial(graph, gradient))
-
-
 @lru_cache(maxsize=32)
-def _compiled(architecture: str, config: ModelConfig) -> Callable[[Params, Graph], GraphPrediction]:
-    return jax.jit(lambda params, graph: predict_graph(architecture, config, params, graph))
+def _compiled(architecture: str, config: ModelConfig) -> Callable[..., GraphPrediction]:
+    """``(params, graph, members=K)`` -> prediction of each member, (K, ...)."""
+
+    @partial(jax.jit, static_argnames="members")
+    def evaluate(params: Params, graph: Graph, *, members: int) -> GraphPrediction:
+        def one(params: Params) -> GraphPrediction:
+            return predict_graph(architecture, config, params, graph, engine="auto")
+
+        return each_member(one, params, members=members)
+
+    return evaluate
 
 
 def cast_params(params: Params, dtype: str) -> Params:
@@ -158,7 +124,7 @@ def cast_params(params: Params, dtype: str) -> Params:
 
 
 def predict(potential: Potential, structure: Structure, *, at_least: Capacity | None = None) -> Prediction:
-    """Energy, forces and stress of one structure.
+    """Energy, forces and stress of one structure; of a committee the mean.
 
     Args:
         potential: the potential.
@@ -176,24 +142,48 @@ def predict_many(
     potential: Potential, structures: Sequence[Structure], *, at_least: Capacity | None = None
 ) -> tuple[list[Prediction], Capacity]:
     """Predict several structures as one graph; also returns the array sizes used. See ``predict``."""
+    found, capacity = predict_members(potential, structures, at_least=at_least)
+    return [mean(members) for members in found], capacity
+
+
+def mean(predictions: Sequence[Prediction]) -> Prediction:
+    """The mean of predictions for one structure; a single one as it is."""
+    if len(predictions) == 1:
+        return predictions[0]
+    energies, *others = (np.mean(values, axis=0) for values in list(zip(*predictions, strict=True))[1:])
+    return Prediction(float(np.mean([p.energy for p in predictions])), energies, *others)
+
+
+def predict_members(
+    potential: Potential, structures: Sequence[Structure], *, at_least: Capacity | None = None
+) -> tuple[list[tuple[Prediction, ...]], Capacity]:
+    """What each member predicts, all of them in one pass; otherwise as ``predict_many``.
+
+    Returns:
+        For each structure one prediction per member, and the array sizes used.
+    """
     graph = build_graph(
         structures, cutoff=potential.cutoff, elements=potential.elements, dtype=potential.dtype, at_least=at_least
     )
     with precision(potential.dtype):
         compiled = _compiled(potential.architecture, potential.config)
-        raw = compiled(cast_params(potential.params, potential.dtype), graph)
+        raw = compiled(cast_params(potential.params, potential.dtype), graph, members=potential.members)
         energies, forces, virials = (np.asarray(leaf, dtype=np.float64) for leaf in raw)
     predictions, start = [], 0
     for index, structure in enumerate(structures):
         rows = slice(start, start + len(structure))
         start = rows.stop
         species = species_index(structure, potential.elements)
-        atoms = energies[rows] + np.asarray(potential.reference_energies)[species]
-        if not (np.isfinite(atoms).all() and np.isfinite(forces[rows]).all()):
+        atoms = energies[:, rows] + np.asarray(potential.reference_energies)[species]
+        finite = [
+            bool(np.isfinite(e).all() and np.isfinite(f).all()) for e, f in zip(atoms, forces[:, rows], strict=True)
+        ]
+        if not all(finite):
+            who = "the potential" if len(finite) == 1 else f"member {finite.index(False) + 1} of {len(finite)}"
             raise NonFiniteEnergy(
-                f"structure {index} ({len(structure)} atoms): the potential returned non-finite energies or forces. "
+                f"structure {index} ({len(structure)} atoms): {who} returned non-finite energies or forces. "
                 "Look for overlapping atoms, or for a potential that did not finish training."
             )
-        stress = virials[index] / structure.volume
-        predictions.append(Prediction(float(atoms.sum()), atoms, forces[rows], virials[index], stress))
+        parts = zip(atoms, forces[:, rows], virials[:, index], strict=True)
+        predictions.append(tuple(Prediction(float(e.sum()), e, f, v, v / structure.volume) for e, f, v in parts))
     return predictions, capacity_of(graph)

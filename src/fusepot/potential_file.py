@@ -5,6 +5,9 @@ units, cutoff, reference energies (eV), dtype, provenance, and a self-test: a sm
 forces (eV/Å) and stress (eV/Å^3) in float64, computed when the file was written and again whenever it is read. The
 metadata entry ``checksum`` is a SHA-256 over the header's text and all arrays; safetensors itself has none.
 
+A committee's header has ``members``, their number; its arrays are stacked (``fusepot.members``), and so are the values
+of its self-test: one energy, set of forces and stress per member. Such files are of version 2, others of version 1.
+
 Readers ignore header keys they do not know; a change that would make an old reader wrong raises ``format_version``.
 """
 
@@ -26,15 +29,17 @@ from safetensors.numpy import save as write_arrays
 
 from fusepot.errors import InputError, PotentialFileError
 from fusepot.files import write_atomically
+from fusepot.gradient import precision, predict_graph
 from fusepot.graph import build_graph
+from fusepot.members import each_member
 from fusepot.models import ARCHITECTURES
 from fusepot.parameters import flatten, layout_problem, unflatten
-from fusepot.potential import Potential, cast_params, precision, predict_graph
+from fusepot.potential import Potential, cast_params
 from fusepot.samples import rattled
 from fusepot.structure import Structure
 
 FORMAT = "fusepot-potential"
-FORMAT_VERSION = 1
+FORMAT_VERSION, SINGLE_VERSION = 2, 1  # the newest this code reads; the one that every reader reads
 SELF_TEST_TOLERANCE = 1e-9  # relative to the largest value; rounding differs between machines by about 1e-12
 PREFIX = "params"  # leaves room for more than one set of arrays in a file
 UNITS = {"name": "metal", "energy": "eV", "length": "Å"}
@@ -52,14 +57,18 @@ def save_potential(potential: Potential, path: str | Path) -> None:
         OSError: the file cannot be written.
     """
     arrays = flatten(potential.params, PREFIX)
-    if problem := layout_problem(potential.architecture, potential.config, len(potential.elements), potential.params):
+    count = len(potential.elements)
+    if problem := layout_problem(
+        potential.architecture, potential.config, count, potential.params, members=potential.members
+    ):
         raise InputError("potential.params", got=problem, expected=f"the arrays of {potential.architecture}")
     structure = rattled(potential.elements, potential.cutoff)
     header: Header = {
         "format": FORMAT,
-        "format_version": FORMAT_VERSION,
+        "format_version": FORMAT_VERSION if potential.members > 1 else SINGLE_VERSION,
         "fusepot_version": _fusepot_version(),
         "architecture": potential.architecture,
+        **({"members": potential.members} if potential.members > 1 else {}),
         "config": potential.config.model_dump(mode="json"),
         "elements": list(potential.elements),
         "units": UNITS,
@@ -110,8 +119,9 @@ def load_potential(path: str | Path, *, dtype: str | None = None) -> Potential:
     try:
         config = architecture.config.model_validate(header["config"])
         elements = tuple(header["elements"])
+        members = header["members"] if header["format_version"] > SINGLE_VERSION else 1
         params = unflatten(arrays, PREFIX)
-        if problem := layout_problem(header["architecture"], config, len(elements), params):
+        if problem := layout_problem(header["architecture"], config, len(elements), params, members=members):
             raise _bad(path, f"does not hold the arrays of its architecture: {problem}", "Save it again.")
         potential = Potential(
             architecture=header["architecture"],
@@ -121,6 +131,7 @@ def load_potential(path: str | Path, *, dtype: str | None = None) -> Potential:
             params=params,
             dtype=header["dtype"],
             provenance=header["provenance"],
+            members=members,
         )
         _check_self_test(path, potential, header["self_test"])
     except ValidationError as error:
@@ -200,21 +211,31 @@ def checksum(header: str, arrays: Arrays) -> str:
 
 
 def _self_test_values(potential: Potential, structure: Structure) -> dict[str, np.ndarray]:
-    """Energy (), forces (atoms, 3) and stress (3, 3) in float64, reference energies left out."""
+    """Energy (), forces (atoms, 3) and stress (3, 3) in float64, reference energies left out.
+
+    Those of a committee have a leading axis of members: a mean alone would hide members that are wrong by opposite
+    amounts, and follows from the members.
+    """
     graph = build_graph(structure, cutoff=potential.cutoff, elements=potential.elements, dtype="float64")
     # Compiled without optimisation: it runs once, and an MPI job waits for it.
     quick = {"xla_backend_optimization_level": 0}
     with precision("float64"):
         params = cast_params(potential.params, "float64")
         evaluate = jax.jit(
-            lambda p, g: predict_graph(potential.architecture, potential.config, p, g), compiler_options=quick
+            lambda p, g: each_member(
+                lambda one: predict_graph(potential.architecture, potential.config, one, g),
+                p,
+                members=potential.members,
+            ),
+            compiler_options=quick,
         )
         energies, forces, virials = (np.asarray(leaf) for leaf in evaluate(params, graph))
-    return {
-        "energy": energies.sum(),
-        "forces": forces[: len(structure)],
-        "stress": virials[0] / structure.volume,
+    values = {
+        "energy": energies.sum(axis=1),
+        "forces": forces[:, : len(structure)],
+        "stress": virials[:, 0] / structure.volume,
     }
+    return values if potential.members > 1 else {name: value[0] for name, value in values.items()}
 
 
 def _check_self_test(path: Path, potential: Potential, stored: Header) -> None:

@@ -8,8 +8,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from fusepot.gradient import precision
 from fusepot.neighbors import find_pairs
-from fusepot.potential import Potential, precision
+from fusepot.potential import Potential
 from fusepot.structure import Structure
 from reference import triplets
 

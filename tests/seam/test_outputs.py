@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 from ase.stress import voigt_6_to_full_3x3_stress
 
+from fusepot.gradient import energy_and_pair_gradient, precision
 from fusepot.graph import build_graph
-from fusepot.potential import Prediction, energy_and_pair_gradient, precision, predict_many
+from fusepot.potential import Prediction, predict_many
 from fusepot.potential_file import load_potential
 from fusepot.serving.ase import FusepotCalculator
 from seam import cells, statics

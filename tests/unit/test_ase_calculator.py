@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from pathlib import Path
 
+import ase.io
 import numpy as np
 import pytest
 from ase import Atoms, units
@@ -16,13 +17,14 @@ from ase.md.verlet import VelocityVerlet
 from ase.optimize import BFGS
 from ase.phonons import Phonons
 
+import committees
 import potentials
 import structures
 from fusepot import potential as potential_module
 from fusepot.errors import InputError, PotentialFileError
 from fusepot.potential import predict
 from fusepot.potential_file import save_potential
-from fusepot.serving.ase import FusepotCalculator
+from fusepot.serving.ase import COMMITTEE_PROPERTIES, FusepotCalculator
 
 POTENTIAL = potentials.lennard_jones(("Ti", "Al"))
 
@@ -189,3 +191,47 @@ def test_misuse_is_named_and_the_calculator_survives_it() -> None:
     assert np.isfinite(atoms.get_potential_energy())
     with pytest.raises(InputError, match="dtype"):
         FusepotCalculator(POTENTIAL, dtype="float16")
+
+
+def test_a_committee_calculates_its_mean_and_how_far_members_disagree() -> None:
+    committee, structure = committees.lennard_jones(), structures.alloy((2, 1, 1), seed=12)
+    atoms = structure.to_ase()
+    atoms.calc = FusepotCalculator(committee)
+    expected = predict(committee, structure)
+    assert atoms.get_potential_energy() == expected.energy
+    np.testing.assert_array_equal(atoms.get_forces(), expected.forces)
+    np.testing.assert_array_equal(atoms.get_stress(voigt=False), expected.stress)
+    alone = [predict(part, structure) for part in committees.lennard_jones_parts()]
+    members = np.stack([one.forces for one in alone])
+    found = atoms.calc.get_property("forces_comm", atoms)
+    np.testing.assert_allclose(found, members, atol=1e-11)
+    spread = np.sqrt(((members - members.mean(axis=0)) ** 2).sum(axis=2).mean(axis=0))
+    np.testing.assert_allclose(atoms.calc.get_property("forces_deviation", atoms), spread, atol=1e-11)
+    energies = np.array([one.energy for one in alone])
+    assert atoms.calc.get_property("energy_deviation", atoms) == pytest.approx(energies.std() / len(atoms), abs=1e-11)
+    # A changed structure is calculated again, whatever is asked for first.
+    atoms.positions[0, 0] += 0.2
+    assert not np.allclose(atoms.calc.get_property("forces_deviation", atoms), spread, atol=1e-3)
+
+
+def test_single_potentials_have_no_deviation() -> None:
+    atoms = with_calculator(structures.hcp())
+    for name in COMMITTEE_PROPERTIES:
+        with pytest.raises(PropertyNotImplementedError):
+            atoms.calc.get_property(name, atoms)
+    atoms.get_forces()
+    assert not set(COMMITTEE_PROPERTIES) & set(atoms.calc.results)
+    assert not set(COMMITTEE_PROPERTIES) & set(FusepotCalculator.implemented_properties)
+
+
+def test_committees_in_the_hands_of_ase(tmp_path: Path) -> None:
+    """Relaxation, a trajectory, a file and ASE's table of properties: results it does not know do not disturb it."""
+    atoms = structures.hcp((2, 1, 1), rattle=0.05, seed=6).to_ase()
+    atoms.calc = FusepotCalculator(committees.lennard_jones(2, ("Ti",)))
+    assert BFGS(atoms, logfile=None, trajectory=str(tmp_path / "relax.traj")).run(fmax=1e-3, steps=200)
+    last = ase.io.read(tmp_path / "relax.traj")
+    np.testing.assert_allclose(last.get_forces(), atoms.get_forces())
+    ase.io.write(tmp_path / "relaxed.extxyz", atoms)
+    read = ase.io.read(tmp_path / "relaxed.extxyz")
+    assert read.get_potential_energy() == pytest.approx(atoms.get_potential_energy(), abs=1e-6)
+    assert atoms.calc.calculate_properties(atoms, ["energy"])["energy"] == atoms.get_potential_energy()

@@ -96,6 +96,6 @@ def test_files(tmp_path):
     assert load_config(path).data.path == "ti_pbe"
 
 
-@pytest.mark.parametrize("name", ["dft.toml", "dft_smoke.toml"])
+@pytest.mark.parametrize("name", ["dft.toml", "dft_dimenetpp.toml", "dft_smoke.toml"])
 def test_the_examples_are_sound(name):
     assert load_config(EXAMPLES / name).model.architecture == "dimenet++"

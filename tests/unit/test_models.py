@@ -13,10 +13,11 @@ from scipy.special import eval_legendre, spherical_jn
 
 import potentials
 import structures
+from fusepot.gradient import precision
 from fusepot.models import ARCHITECTURES, bases
 from fusepot.models.dimenetpp import RADIAL_TOLERANCE
 from fusepot.neighbors import find_pairs
-from fusepot.potential import Potential, Prediction, precision, predict, predict_many
+from fusepot.potential import Potential, Prediction, predict, predict_many
 from fusepot.structure import Structure
 from reference import positions
 

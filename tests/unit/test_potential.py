@@ -12,8 +12,9 @@ import pytest
 import potentials
 import structures
 from fusepot.errors import InputError, NonFiniteEnergy
+from fusepot.gradient import precision
 from fusepot.graph import Capacity
-from fusepot.potential import Potential, precision, predict, predict_many
+from fusepot.potential import Potential, predict, predict_many
 from fusepot.structure import Structure
 
 # Seeds for which no pair is within a finite-difference step of the cutoff: Lennard-Jones forces jump there.

@@ -153,8 +153,8 @@ def test_missing_file_and_directory(tmp_path: Path) -> None:
 
 
 def test_future_version_is_refused_whatever_else_it_holds(saved: Path) -> None:
-    rewrite(saved, format_version=2, fusepot_version="9.9", sign=False)
-    with pytest.raises(PotentialFileError, match=r"format version 2, written by fusepot 9\.9.*Upgrade"):
+    rewrite(saved, format_version=3, fusepot_version="9.9", sign=False)
+    with pytest.raises(PotentialFileError, match=r"format version 3, written by fusepot 9\.9.*Upgrade"):
         load_potential(saved)
 
 

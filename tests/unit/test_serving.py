@@ -18,7 +18,7 @@ from fusepot.neighbors import find_pairs
 from fusepot.potential import Potential, predict
 from fusepot.potential_file import save_potential
 from fusepot.serving import plugin
-from fusepot.serving.bridge import Bridge, Buffers, Sizes, limit_threads
+from fusepot.serving.bridge import Bridge, Buffers, Kernel, Sizes, limit_threads
 from fusepot.serving.lammps import PairArrays, PairServer, compile_evaluation, species_of_types
 from fusepot.structure import Structure
 
@@ -129,7 +129,7 @@ def test_species_of_types() -> None:
 
 def test_summary_is_one_line() -> None:
     summary = PairServer(potentials.dimenet(ELEMENTS), ["Al", "Ti"]).summary()
-    assert summary == "fusepot: dimenet++ potential for Ti Al, cutoff 5 Å, 3 hops, float64"
+    assert summary == "fusepot: dimenet++ potential for Ti Al, cutoff 5 Å, 3 hops, float64, XLA"
 
 
 class Border:
@@ -142,12 +142,12 @@ class Border:
         self.tail = (ctypes.addressof(self.message), len(self.message))
 
     def open(self, path: Path, names: list[str]) -> tuple[int, int]:
-        handle, cutoff, hops = ctypes.c_int32(-1), ctypes.c_double(), ctypes.c_int32()
+        handle, cutoff, hops, members = ctypes.c_int32(-1), ctypes.c_double(), ctypes.c_int32(), ctypes.c_int32()
         species, summary = (ctypes.c_int32 * len(names))(), ctypes.create_string_buffer(2048)
         texts = (ctypes.c_char_p * len(names))(*[name.encode() for name in names])
         code = self.table.open(
-            str(path).encode(), b"file", len(names), texts, handle, cutoff, hops, species, ctypes.addressof(summary),
-            *self.tail,
+            str(path).encode(), b"file", b"auto", len(names), texts, handle, cutoff, hops, members, species, Kernel(),
+            ctypes.addressof(summary), *self.tail,
         )  # fmt: skip
         return code, handle.value
 
@@ -177,10 +177,10 @@ def test_border_round_trip(lj_file: Path) -> None:
     }
     counted = flags.ctypes.data_as(ctypes.POINTER(ctypes.c_uint8))
     assert border.table.bind(handle, Buffers(capacity=have, counted=counted, **pointers), *border.tail) == 0
-    assert border.table.compute(handle, 0, 0, *border.tail) == 0, border.message.value
+    assert border.table.compute(handle, 0, 0, 0, *border.tail) == 0, border.message.value
     assert not reals[3 * have.pairs :].any(), "results are written where C++ allocated them"
     assert border.table.close(handle, *border.tail) == 0
-    assert border.table.compute(handle, 0, 0, *border.tail) == 1, "a closed potential is an error, not a crash"
+    assert border.table.compute(handle, 0, 0, 0, *border.tail) == 1, "a closed potential is an error, not a crash"
 
 
 def test_border_turns_exceptions_into_messages(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
@@ -189,7 +189,7 @@ def test_border_turns_exceptions_into_messages(tmp_path: Path, capfd: pytest.Cap
     assert (code, handle) == (1, -1)
     assert b"nowhere.fusepot: does not exist" in border.message.value
     assert capfd.readouterr().err == "", "a mistake of the user needs no traceback"
-    assert border.table.compute(99, 0, 0, *border.tail) == 1
+    assert border.table.compute(99, 0, 0, 0, *border.tail) == 1
     assert b"KeyError" in border.message.value
     assert "Traceback" in capfd.readouterr().err
 

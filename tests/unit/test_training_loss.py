@@ -9,8 +9,9 @@ from numpy.typing import NDArray
 
 import labelled
 import potentials
-from fusepot.data.bins import Packer, prepare
-from fusepot.potential import Potential, precision, predict_many
+from fusepot.data.bins import Packer
+from fusepot.gradient import precision
+from fusepot.potential import Potential, predict_many
 from fusepot.training.config import LossSection
 from fusepot.training.loss import Sums, bin_loss, errors_of, no_sums
 
@@ -19,17 +20,6 @@ STUDENTS = {
     "lennard-jones": potentials.lennard_jones(("Ti", "Al"), cutoff=4.5),
     "dimenet++": potentials.dimenet(("Ti", "Al"), cutoff=4.5, n_blocks=1, embedding_size=6, n_spherical=3, n_radial=3),
 }
-
-
-def packer(*, atoms_per_bin: int = 24) -> Packer:
-    return prepare(
-        labelled.dataset(),
-        cutoff=4.5,
-        elements=("Ti", "Al"),
-        reference_energies=(-1.0, -1.5),
-        dtype="float64",
-        atoms_per_bin=atoms_per_bin,
-    )
 
 
 def by_hand(student: Potential) -> NDArray:
@@ -73,10 +63,12 @@ def test_the_loss_is_equation_1_and_packing_changes_nothing(name):
     student = potentials_with_references(STUDENTS[name])
     expected = by_hand(student)
     n = len(expected)
-    loss, gradient, sums = total(student, packer(), np.arange(n))
+    loss, gradient, sums = total(student, labelled.packer(), np.arange(n))
     np.testing.assert_allclose(loss, expected.sum(), rtol=1e-11)
     assert sums.structures == n
-    other_loss, other_gradient, _ = total(student, packer(atoms_per_bin=64), np.random.default_rng(3).permutation(n))
+    other_loss, other_gradient, _ = total(
+        student, labelled.packer(atoms_per_bin=64), np.random.default_rng(3).permutation(n)
+    )
     np.testing.assert_allclose(other_loss, loss, rtol=1e-12)
     scale = max(abs(leaf).max() for leaf in gradient)
     for a, b in zip(gradient, other_gradient, strict=True):
@@ -90,7 +82,7 @@ def potentials_with_references(student: Potential) -> Potential:
 @pytest.mark.parametrize("name", STUDENTS)
 def test_the_gradient_is_the_derivative(name):
     """Central differences along random directions in all parameters: second derivatives of the model."""
-    student, packed = STUDENTS[name], packer()
+    student, packed = STUDENTS[name], labelled.packer()
     order = np.arange(len(packed.dataset))
     _, gradient, _ = total(student, packed, order)
     leaves, tree = jax.tree.flatten(student.params)
@@ -113,7 +105,7 @@ def test_sums_are_root_mean_square_errors():
     student = potentials_with_references(STUDENTS["lennard-jones"])
     samples = labelled.dataset().samples
     found, _ = predict_many(student, [s.structure for s in samples])
-    _, _, sums = total(student, packer(), np.arange(len(samples)))
+    _, _, sums = total(student, labelled.packer(), np.arange(len(samples)))
     got = errors_of(sums)
     pairs = list(zip(samples, found, strict=True))
     energy = [(p.energy - s.energy) / len(s.structure) for s, p in pairs if s.has[0]]

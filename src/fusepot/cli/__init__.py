@@ -1,4 +1,4 @@
-"""The command line: ``fusepot train | evaluate | verify | doctor``."""
+"""The command line: ``fusepot train | evaluate | verify | doctor | ...``."""
 
 from fusepot.cli.commands import app, main
 

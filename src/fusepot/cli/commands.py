@@ -11,7 +11,9 @@ import typer
 from rich.markup import escape
 
 from fusepot import huge_pages
-from fusepot.cli.output import err, errors_table, out, progress, report
+from fusepot.cli.committee import join_files, training_of
+from fusepot.cli.exchange import export_file, import_file
+from fusepot.cli.output import err, errors_table, out, progress, report, uncertainty_line
 from fusepot.errors import FusepotError, InputError
 
 if TYPE_CHECKING:
@@ -60,17 +62,24 @@ def options(
 def train(
     config: Annotated[Path, typer.Argument(help="TOML file, see examples/titanium/dft.toml.")],
     folder: Annotated[
-        Path | None, typer.Option("--out", help="Folder for the results; by default the name of CONFIG with -run.")
+        Path | None,
+        typer.Option("--out", help="Folder for the results; by default the name of CONFIG [and -seedN] with -run."),
+    ] = None,
+    seed: Annotated[
+        int | None, typer.Option(help="Instead of training.seed: potentials of different seeds make a committee.")
     ] = None,
     resume: Annotated[bool, typer.Option(help="Continue from the checkpoint in the folder.")] = True,
 ) -> None:
     """Train a potential on labelled structures. Run it again to continue where it was stopped."""
     from fusepot.potential_file import save_potential
-    from fusepot.training.config import load_config
+    from fusepot.training.config import load_config, parse_config
     from fusepot.training.dft import train as run
 
     settings = load_config(config)
-    folder = folder or Path(f"{config.stem}-run")
+    if seed is not None:
+        content = settings.as_json()
+        settings = parse_config({**content, "training": {**content["training"], "seed": seed}})
+    folder = folder or Path(f"{config.stem}{'' if seed is None else f'-seed{seed}'}-run")
     with progress() as observer:
         result = run(settings, out=folder, resume=resume, observer=observer)
     file = folder / POTENTIAL
@@ -96,20 +105,20 @@ def evaluate(
 ) -> None:
     """Compare a potential with labelled structures: RMSE and MAE, overall and per kind of structure."""
     from fusepot.data import load_dataset
+    from fusepot.potential import mean
     from fusepot.potential_file import load_potential
     from fusepot.training.config import parse_config
     from fusepot.training.dft import split_of
-    from fusepot.validation.parity import evaluate as compare
+    from fusepot.validation.parity import errors, predict_all_members, uncertainty
 
     potential = load_potential(file)
     if data is not None:
         dataset, title = load_dataset(data), data
     else:
-        if "config" not in potential.provenance:
-            raise InputError("data", got="nothing", expected="labelled structures: the file does not name its own")
-        config = parse_config(potential.provenance["config"])
+        training = training_of(potential)
+        config = parse_config(training["config"])
         dataset = load_dataset(config.data.path)
-        if dataset.sha256 != potential.provenance["data"]["sha256"]:
+        if dataset.sha256 != training["data"]["sha256"]:
             raise InputError(
                 "data",
                 got=f"{config.data.path}, which has changed since the training",
@@ -119,8 +128,12 @@ def evaluate(
         dataset, title = dataset.select(split_of(config, dataset).test), f"test set of {config.data.path}"
         if not len(dataset):
             raise InputError("data", got="an empty test set", expected="labelled structures as an argument")
-    found = compare(potential, dataset)
+    members = predict_all_members(potential, dataset)
+    found = errors(dataset.samples, [mean(predictions) for predictions in members])
     out.print(errors_table({"all": found}, f"{file.name} on {title} (RMSE / MAE)"))
+    if potential.members > 1:
+        known = uncertainty(dataset.samples, members)
+        out.print(uncertainty_line(potential.members, known), highlight=False, soft_wrap=True)
 
 
 @app.command()
@@ -143,6 +156,11 @@ def doctor() -> None:
     from fusepot.doctor import diagnose
 
     report(diagnose())
+
+
+app.command("committee")(join_files)
+app.command("export")(export_file)
+app.command("import")(import_file)
 
 
 def _read_structure(path: Path) -> Any:

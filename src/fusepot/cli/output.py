@@ -15,7 +15,7 @@ from rich.table import Table
 if TYPE_CHECKING:
     from fusepot.testing import CheckResult
     from fusepot.training.run import Progress as RunProgress
-    from fusepot.validation.parity import Errors
+    from fusepot.validation.parity import Errors, Uncertainty
 
 out, err = Console(), Console(stderr=True)
 FAILED_CHECK = 1
@@ -53,6 +53,17 @@ def errors_table(found: dict[str, Errors], title: str) -> Table:
         for kind, part in last.config_types.items():
             row(f"  {kind}", part)
     return table
+
+
+def uncertainty_line(members: int, found: Uncertainty) -> str:
+    """The deviation of a committee beside its error, in words."""
+    if not found.atoms:
+        return "Force deviation of the members: no labelled forces to compare with."
+    related = "undefined" if found.correlation != found.correlation else f"{found.correlation:.2f}"
+    return (
+        f"Force deviation of the {members} members {_digits(found.deviation)} meV/Å, force error of their mean "
+        f"{_digits(found.error)} meV/Å (mean over {found.atoms} atoms); rank correlation over atoms {related}"
+    )
 
 
 def _digits(value: float) -> str:

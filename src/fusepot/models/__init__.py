@@ -4,12 +4,13 @@
 architecture is one module and one line here; forces, stress, LAMMPS and training follow from ``energy`` alone.
 """
 
-from fusepot.models import dimenetpp, lennard_jones
+from fusepot.models import dimenetpp, lennard_jones, nep
 from fusepot.models.interface import Architecture
 
 ARCHITECTURES: dict[str, Architecture] = {
     "dimenet++": dimenetpp.ARCHITECTURE,
     "lennard-jones": lennard_jones.ARCHITECTURE,
+    "nep": nep.ARCHITECTURE,
 }
 
 __all__ = ["ARCHITECTURES", "Architecture"]

@@ -21,10 +21,11 @@ import numpy as np
 from fusepot.errors import FusepotError
 
 if TYPE_CHECKING:
+    from fusepot.gradient import Engine
     from fusepot.potential import Potential
     from fusepot.serving.lammps import PairServer
 
-BORDER_VERSION = 1
+BORDER_VERSION = 2
 
 
 class Sizes(Structure):
@@ -46,17 +47,24 @@ class Buffers(Structure):
         ("counted", POINTER(c_uint8)),
         ("energies", POINTER(c_double)),
         ("gradient", POINTER(c_double)),
+        ("member_gradients", POINTER(c_double)),
     ]
+
+
+class Kernel(Structure):
+    """``fusepot_kernel``; null pointers where a potential has no compiled code."""
+
+    _fields_ = [("evaluate", c_void_p), ("models", POINTER(c_void_p)), ("references", POINTER(c_double))]
 
 
 # Text buffers that this side writes are c_void_p: ctypes would hand over copies for c_char_p.
 Open = CFUNCTYPE(
-    c_int, c_char_p, c_char_p, c_int32, POINTER(c_char_p), POINTER(c_int32), POINTER(c_double), POINTER(c_int32),
-    POINTER(c_int32), c_void_p, c_void_p, c_int32,
+    c_int, c_char_p, c_char_p, c_char_p, c_int32, POINTER(c_char_p), POINTER(c_int32), POINTER(c_double),
+    POINTER(c_int32), POINTER(c_int32), POINTER(c_int32), POINTER(Kernel), c_void_p, c_void_p, c_int32,
 )  # fmt: skip
 Reserve = CFUNCTYPE(c_int, c_int32, POINTER(Sizes), POINTER(Sizes), c_void_p, c_int32)
 Bind = CFUNCTYPE(c_int, c_int32, POINTER(Buffers), c_void_p, c_int32)
-Compute = CFUNCTYPE(c_int, c_int32, c_int32, c_int32, c_void_p, c_int32)
+Compute = CFUNCTYPE(c_int, c_int32, c_int32, c_int32, c_int32, c_void_p, c_int32)
 Close = CFUNCTYPE(c_int, c_int32, c_void_p, c_int32)
 
 
@@ -74,6 +82,7 @@ class Bridge:
 
     def __init__(self) -> None:
         self.servers: dict[int, PairServer] = {}
+        self._kernels: dict[int, Kernel] = {}  # C++ holds addresses of their arrays
         self.table = Table(
             BORDER_VERSION,
             Open(self._open),
@@ -90,18 +99,21 @@ class Bridge:
         return handle
 
     def _open(
-        self, path: bytes, dtype: bytes, ntypes: int, names: Any, handle: Any, cutoff: Any, hops: Any, species: Any,
-        summary: int, message: int, size: int,
+        self, path: bytes, dtype: bytes, engine: bytes, ntypes: int, names: Any, handle: Any, cutoff: Any, hops: Any,
+        members: Any, species: Any, kernel: Any, summary: int, message: int, size: int,
     ) -> int:  # fmt: skip
         def act() -> None:
             # Imported late, so that the number of threads is settled before jax starts.
             from fusepot.serving.lammps import PairServer
 
             potential = _load(path.decode(), None if dtype == b"file" else dtype.decode())
-            server = PairServer(potential, [names[k].decode() for k in range(ntypes)])
+            chosen: Engine = "xla" if engine == b"xla" else "auto"
+            server = PairServer(potential, [names[k].decode() for k in range(ntypes)], engine=chosen)
             handle[0], cutoff[0], hops[0] = self.add(server), potential.cutoff, potential.hops
+            members[0] = potential.members
             for k, index in enumerate(server.species):
                 species[k] = index
+            kernel[0] = self._kernels[handle[0]] = _kernel(server)
             _write(summary, size, server.summary())
 
         return _guarded(act, message, size)
@@ -115,18 +127,26 @@ class Bridge:
         return _guarded(act, message, size)
 
     def _bind(self, handle: int, buffers: Any, message: int, size: int) -> int:
-        return _guarded(lambda: self.servers[handle].bind(_views(buffers[0])), message, size)
+        def act() -> None:
+            server = self.servers[handle]
+            server.bind(_views(buffers[0], server.members))
 
-    def _compute(self, handle: int, atoms: int, pairs: int, message: int, size: int) -> int:
+        return _guarded(act, message, size)
+
+    def _compute(self, handle: int, atoms: int, pairs: int, each: int, message: int, size: int) -> int:
         # The hot path: no closure.
         try:
-            self.servers[handle].compute(atoms, pairs)
+            self.servers[handle].compute(atoms, pairs, members=bool(each))
         except BaseException as error:
             return _report(error, message, size)
         return 0
 
     def _close(self, handle: int, message: int, size: int) -> int:
-        return _guarded(lambda: self.servers.pop(handle, None), message, size)
+        def act() -> None:
+            self._kernels.pop(handle, None)
+            self.servers.pop(handle, None)
+
+        return _guarded(act, message, size)
 
 
 def _load(path: str, dtype: str | None) -> Potential:
@@ -145,7 +165,7 @@ def _load_file(path: str, dtype: str | None, stamp: tuple[int, ...]) -> Potentia
     return load_potential(path, dtype=dtype)
 
 
-def _views(buffers: Buffers) -> Any:
+def _views(buffers: Buffers, members: int) -> Any:
     from fusepot.serving.lammps import PairArrays
 
     atoms, pairs = buffers.capacity.atoms, buffers.capacity.pairs
@@ -162,7 +182,18 @@ def _views(buffers: Buffers) -> Any:
         counted=view("counted", atoms).view(bool),
         energies=view("energies", atoms),
         gradient=view("gradient", pairs, 3),
+        member_gradients=view("member_gradients", members, pairs, 3) if buffers.member_gradients else None,
     )
+
+
+def _kernel(server: PairServer) -> Kernel:
+    """What C++ calls for this server; the server keeps it alive."""
+    if not server.block_kernels:
+        return Kernel()
+    models = (c_void_p * server.members)(*(kernel.model for kernel in server.block_kernels))
+    # ctypes keeps what these pointers point to for as long as the structure lives.
+    references = server.references.ctypes.data_as(POINTER(c_double))
+    return Kernel(server.block_kernels[0].evaluate, models, references)
 
 
 def _guarded(act: Callable[[], object], message: int, size: int) -> int:

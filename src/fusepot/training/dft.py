@@ -9,13 +9,17 @@ from pathlib import Path
 from typing import Any
 
 from fusepot.data import Dataset, Split, load_dataset, reference_energies, split_by_hash, split_in_order
-from fusepot.data.bins import prepare
+from fusepot.data.bins import Packer, prepare
 from fusepot.errors import ConfigError
-from fusepot.potential import Potential, cast_params, precision
+from fusepot.gradient import precision
+from fusepot.graph import Graph, build_graph
+from fusepot.potential import Potential, cast_params
 from fusepot.training.config import TrainConfig
 from fusepot.training.interrupt import stop_signals
 from fusepot.training.run import Progress, Run, silent
 from fusepot.training.state import TrainState, make_trainer
+
+EXAMPLES = 128
 
 
 @dataclass(frozen=True)
@@ -85,7 +89,8 @@ def train(
         atoms_per_bin=config.training.atoms_per_bin,
     )
     out.mkdir(parents=True, exist_ok=True)
-    run = Run(config, packer, split, make_trainer(config, n_species=len(elements)), out, observer)
+    trainer = make_trainer(config, n_species=len(elements), examples=_examples(packer, split))
+    run = Run(config, packer, split, trainer, out, observer)
     with precision(config.model.dtype), stop_signals() as stopped:
         state = run.start(resume)
         start_epoch = int(state.epoch)
@@ -101,6 +106,18 @@ def train(
         provenance=_provenance(config, dataset, split, state),
     )
     return TrainingResult(potential, split, dataset, start_epoch, int(state.epoch))
+
+
+def _examples(packer: Packer, split: Split) -> Graph:
+    """Training structures, evenly taken from the whole set, as one graph: what initial parameters are adapted to."""
+    members = [int(i) for i in split.train[:: -(-len(split.train) // EXAMPLES)]]
+    return build_graph(
+        [packer.dataset.samples[i].structure for i in members],
+        cutoff=packer.cutoff,
+        elements=packer.elements,
+        dtype=packer.dtype,
+        pairs=[packer.pairs[i] for i in members],
+    )
 
 
 def _weighted(config: TrainConfig, dataset: Dataset) -> Dataset:

@@ -31,8 +31,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from fusepot.data.bins import Bin
+from fusepot.gradient import predict_graph
 from fusepot.models.interface import ModelConfig, Params
-from fusepot.potential import predict_graph
 from fusepot.training.config import LossSection
 
 Array = Any

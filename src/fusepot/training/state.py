@@ -16,6 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from fusepot.data.bins import Bin
+from fusepot.graph import Graph
 from fusepot.models import ARCHITECTURES
 from fusepot.models.interface import Params
 from fusepot.potential import cast_params
@@ -73,8 +74,15 @@ class Trainer:
     measure: Callable[[Params, Sequence[Bin]], Sums]
 
 
-def make_trainer(config: TrainConfig, *, n_species: int) -> Trainer:
-    """Compile-ready functions of a configuration. Call them inside ``fusepot.potential.precision(dtype)``."""
+def make_trainer(config: TrainConfig, *, n_species: int, examples: Graph | None = None) -> Trainer:
+    """Compile-ready functions of a configuration. Call them inside ``fusepot.gradient.precision(dtype)``.
+
+    Args:
+        config: the whole configuration.
+        n_species: number of elements.
+        examples: structures that the initial parameters are adapted to, where the architecture can.
+    """
+    architecture = ARCHITECTURES[config.model.architecture]
     name, settings, dtype = config.model.architecture, config.model.settings, config.model.dtype
     optimizer = transformation(config.optimizer)
     decay, batch_size = config.optimizer.ema, config.training.batch_size
@@ -103,7 +111,10 @@ def make_trainer(config: TrainConfig, *, n_species: int) -> Trainer:
 
     def init() -> TrainState:
         key = jax.random.PRNGKey(config.training.seed)
-        params = cast_params(ARCHITECTURES[name].init(settings, n_species, key), dtype)
+        params = architecture.init(settings, n_species, key)
+        if architecture.calibrate is not None and examples is not None:
+            params = architecture.calibrate(settings, params, examples)
+        params = cast_params(params, dtype)
         zero = np.zeros((), np.int32)
         return TrainState(
             params=params,
