@@ -66,7 +66,7 @@ def test_training_commands_name_what_exists(workplace: Path) -> None:
     train, *others = [line.split("#")[0].strip() for line in lines.splitlines() if line.strip()]
     assert (ROOT / train.split()[2]).is_file()
     (workplace / "my-run").mkdir()
-    shutil.copy(ROOT / "potentials/ti-pbe-dimenetpp/potential.fusepot", workplace / "my-run/potential.fusepot")
+    shutil.copy(ROOT / "potentials/ti-pbe-nep/potential.fusepot", workplace / "my-run/potential.fusepot")
     for command in others:
         run(["bash", "-c", command], workplace)
 

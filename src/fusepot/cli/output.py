@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import typer
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
@@ -36,7 +37,7 @@ def report(results: Sequence[CheckResult]) -> None:
 
 def errors_table(found: dict[str, Errors], title: str) -> Table:
     """RMSE / MAE; one row per set, the last one (the test set) also by kind of structure."""
-    table = Table(title=title)
+    table = Table(title=title, box=SIMPLE_HEAD)  # narrow: all of it fits into 80 columns
     table.add_column("structures", no_wrap=True)
     for name in ("", "energy\nmeV/atom", "forces\nmeV/Å", "stress\nGPa", "virial\nmeV/atom"):
         table.add_column(name, justify="right", no_wrap=True, min_width=3)
