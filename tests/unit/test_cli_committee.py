@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import replace
 
 import numpy as np
@@ -10,29 +9,10 @@ import pytest
 
 import committees
 import labelled
-from fusepot import huge_pages
-from fusepot.cli import main
 from fusepot.committee import provenances, split
 from fusepot.potential_file import load_potential, save_potential
 
 CONFIG = f"{labelled.RUN}[training]\nepochs = 1\natoms_per_bin = 40\n"
-
-
-@pytest.fixture
-def run(monkeypatch, capsys, tmp_path):
-    """Run a command in this process, in an empty folder; gives exit code, stdout and stderr."""
-    monkeypatch.setenv(huge_pages.RESTARTED, "1")
-    monkeypatch.setenv("COLUMNS", "200")
-    monkeypatch.chdir(tmp_path)
-
-    def run(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["fusepot", *map(str, arguments)])
-        with pytest.raises(SystemExit) as caught:
-            main()
-        captured = capsys.readouterr()
-        return int(caught.value.code or 0), captured.out, captured.err
-
-    return run
 
 
 def test_train_with_seeds_join_and_evaluate(run, tmp_path):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,7 +15,6 @@ from scipy.special import eval_legendre
 
 import potentials
 import structures
-from fusepot.cli import main
 from fusepot.committee import join
 from fusepot.errors import InputError, PotentialFileError
 from fusepot.gradient import precision
@@ -244,19 +242,13 @@ def test_as_gpumd_writes_it(tmp_path):
     assert "cutoff 5.5 4.5 93 41" in Path(tmp_path / "again.txt").read_text()
 
 
-def test_commands_export_and_import(tmp_path, monkeypatch, capsys):
-    monkeypatch.chdir(tmp_path)
+def test_commands_export_and_import(run):
     save_potential(POTENTIALS["one element"], "ti.fusepot")
-    for arguments in (["export", "ti.fusepot", "--format", "nep", "nep.txt"], ["import", "nep.txt", "--out", "back"]):
-        monkeypatch.setattr(sys, "argv", ["fusepot", *arguments])
-        with pytest.raises(SystemExit) as caught:
-            main()
-        assert not caught.value.code, capsys.readouterr().err
+    assert run("export", "ti.fusepot", "--format", "nep", "nep.txt")[0] == 0
+    assert run("import", "nep.txt", "--out", "back")[0] == 0
     found = load_potential("back", dtype="float64")
     expected, found = (predict(p, structures.hcp(rattle=0.1)) for p in (POTENTIALS["one element"], found))
     np.testing.assert_allclose(found.energies, expected.energies, rtol=1e-13)
-    monkeypatch.setattr(sys, "argv", ["fusepot", "import", "ti.fusepot"])
-    with pytest.raises(SystemExit) as caught:
-        main()
-    assert caught.value.code == 2
-    assert "ti.fusepot" in capsys.readouterr().err
+    code, _, stderr = run("import", "ti.fusepot")
+    assert code == 2
+    assert "ti.fusepot" in stderr

@@ -12,43 +12,16 @@ import numpy as np
 import pytest
 
 import potentials
+import served
 import structures
 from fusepot.errors import InputError, NonFiniteEnergy
-from fusepot.neighbors import find_pairs
 from fusepot.potential import Potential, predict
 from fusepot.potential_file import save_potential
 from fusepot.serving import plugin
 from fusepot.serving.bridge import Bridge, Buffers, Kernel, Sizes, limit_threads
-from fusepot.serving.lammps import PairArrays, PairServer, compile_evaluation, species_of_types
-from fusepot.structure import Structure
+from fusepot.serving.lammps import PairServer, compile_evaluation, species_of_types
 
 ELEMENTS = ("Ti", "Al")
-
-
-def arrays_for(server: PairServer, structure: Structure) -> tuple[PairArrays, int, int]:
-    """The arrays that C++ would hand over for a whole structure, and its numbers of atoms and pairs."""
-    pairs = find_pairs(structure, server.potential.cutoff)
-    n, e = len(structure), len(pairs)
-    have = server.reserve(n, e, pairs.largest_row())
-
-    def padded(values: np.ndarray, fill: int) -> np.ndarray:
-        return np.concatenate([values, np.full(have.pairs - e, fill)]).astype(np.int32)
-
-    vectors = np.zeros((have.pairs, 3))
-    vectors[:e], vectors[e:, 0] = pairs.vectors, server.potential.cutoff
-    species = np.zeros(have.atoms, np.int32)
-    species[:n] = [ELEMENTS.index(symbol) for symbol in structure.symbols]
-    arrays = PairArrays(
-        centers=padded(pairs.centers, have.atoms - 1),
-        others=padded(pairs.others, have.atoms - 1),
-        reverse=padded(pairs.reverse, have.pairs),
-        vectors=vectors,
-        species=species,
-        counted=np.arange(have.atoms) < n,
-        energies=np.full(have.atoms, np.nan),
-        gradient=np.full((have.pairs, 3), np.nan),
-    )
-    return arrays, n, e
 
 
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
@@ -56,7 +29,7 @@ def test_compute_writes_into_the_callers_arrays(dtype: str) -> None:
     potential = potentials.lennard_jones(ELEMENTS, dtype=dtype)
     structure = structures.alloy((2, 1, 1), seed=1)
     server = PairServer(potential, ["Al", "Ti"])
-    arrays, n, e = arrays_for(server, structure)
+    arrays, n, e = served.arrays_for(server, structure)
     server.bind(arrays)
     server.compute(n, e)
     expected = predict(potentials.lennard_jones(ELEMENTS), structure)
@@ -72,7 +45,7 @@ def test_compute_writes_into_the_callers_arrays(dtype: str) -> None:
 
 def test_only_counted_atoms_have_energy() -> None:
     server = PairServer(potentials.lennard_jones(ELEMENTS), ["Al", "Ti"])
-    arrays, n, e = arrays_for(server, structures.alloy((2, 1, 1), seed=1))
+    arrays, n, e = served.arrays_for(server, structures.alloy((2, 1, 1), seed=1))
     arrays.counted[1] = False
     server.bind(arrays)
     server.compute(n, e)
@@ -83,7 +56,7 @@ def test_only_counted_atoms_have_energy() -> None:
 
 def test_a_rank_without_atoms() -> None:
     server = PairServer(potentials.lennard_jones(ELEMENTS), ["Al", "Ti"])
-    arrays, _, _ = arrays_for(server, structures.alloy((2, 1, 1), seed=1))
+    arrays, _, _ = served.arrays_for(server, structures.alloy((2, 1, 1), seed=1))
     arrays.counted[:] = False
     server.bind(arrays)
     server.compute(0, 0)
@@ -107,7 +80,7 @@ def test_reserve_only_grows() -> None:
 
 def test_non_finite_energy_is_an_error() -> None:
     server = PairServer(potentials.lennard_jones(ELEMENTS), ["Al", "Ti"])
-    arrays, n, e = arrays_for(server, structures.alloy((2, 1, 1), seed=1))
+    arrays, n, e = served.arrays_for(server, structures.alloy((2, 1, 1), seed=1))
     arrays.vectors[0] = 0.0
     server.bind(arrays)
     with pytest.raises(NonFiniteEnergy, match="overlapping atoms"):

@@ -9,39 +9,12 @@ import pytest
 
 import committees
 import potentials
+import served
 import structures
 from fusepot.committee import deviation
-from fusepot.neighbors import find_pairs
 from fusepot.potential import Potential, predict, predict_members
 from fusepot.serving.lammps import PairArrays, PairServer
-from fusepot.structure import FloatArray, Structure
-
-
-def whole(server: PairServer, structure: Structure) -> tuple[PairArrays, int, int]:
-    """The arrays C++ would hand over for a whole structure, with room for the gradients of members."""
-    pairs = find_pairs(structure, server.potential.cutoff)
-    n, e = len(structure), len(pairs)
-    have = server.reserve(n, e, pairs.largest_row())
-
-    def padded(values: np.ndarray, fill: int) -> np.ndarray:
-        return np.concatenate([values, np.full(have.pairs - e, fill)]).astype(np.int32)
-
-    vectors = np.zeros((have.pairs, 3))
-    vectors[:e], vectors[e:, 0] = pairs.vectors, server.potential.cutoff
-    species = np.zeros(have.atoms, np.int32)
-    species[:n] = [server.potential.elements.index(symbol) for symbol in structure.symbols]
-    arrays = PairArrays(
-        centers=padded(pairs.centers, have.atoms - 1),
-        others=padded(pairs.others, have.atoms - 1),
-        reverse=padded(pairs.reverse, have.pairs),
-        vectors=vectors,
-        species=species,
-        counted=np.arange(have.atoms) < n,
-        energies=np.full(have.atoms, np.nan),
-        gradient=np.full((have.pairs, 3), np.nan),
-        member_gradients=np.full((server.members, have.pairs, 3), np.nan),
-    )
-    return arrays, n, e
+from fusepot.structure import FloatArray
 
 
 def scatter(arrays: PairArrays, gradient: FloatArray, atoms: int, pairs: int) -> FloatArray:
@@ -59,7 +32,7 @@ def test_member_gradients_scatter_to_the_forces_of_members(make: object, dtype: 
     structure = structures.alloy((2, 1, 1), seed=1)
     server = PairServer(potential, ["Al", "Ti"])
     assert server.members == 3
-    arrays, n, e = whole(server, structure)
+    arrays, n, e = served.arrays_for(server, structure)
     server.bind(arrays)
     server.compute(n, e, members=True)
     assert arrays.member_gradients is not None
@@ -80,7 +53,7 @@ def test_member_gradients_scatter_to_the_forces_of_members(make: object, dtype: 
 def test_asking_for_members_changes_nothing_else() -> None:
     """Else the frequency of the output would change the trajectory."""
     server = PairServer(committees.nep(dtype="float32"), ["Al", "Ti"])
-    arrays, n, e = whole(server, structures.alloy((2, 1, 1), seed=1))
+    arrays, n, e = served.arrays_for(server, structures.alloy((2, 1, 1), seed=1))
     server.bind(arrays)
     server.compute(n, e)
     assert np.isnan(arrays.member_gradients).all(), "nobody asked"
@@ -93,7 +66,7 @@ def test_asking_for_members_changes_nothing_else() -> None:
 
 def test_a_single_potential_is_a_committee_of_one() -> None:
     server = PairServer(potentials.lennard_jones(committees.ELEMENTS), ["Al", "Ti"])
-    arrays, n, e = whole(server, structures.alloy((2, 1, 1), seed=1))
+    arrays, n, e = served.arrays_for(server, structures.alloy((2, 1, 1), seed=1))
     server.bind(arrays)
     server.compute(n, e, members=True)
     assert server.members == 1
@@ -102,7 +75,7 @@ def test_a_single_potential_is_a_committee_of_one() -> None:
 
 def test_the_array_is_needed_only_where_it_is_asked_for() -> None:
     server = PairServer(committees.lennard_jones(), ["Al", "Ti"])
-    arrays, n, e = whole(server, structures.alloy((2, 1, 1), seed=1))
+    arrays, n, e = served.arrays_for(server, structures.alloy((2, 1, 1), seed=1))
     server.bind(replace(arrays, member_gradients=None))
     server.compute(n, e)
     assert np.isfinite(arrays.gradient).all()

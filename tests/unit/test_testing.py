@@ -240,3 +240,11 @@ def test_exceptions_of_the_potential_are_failures() -> None:
     assert not results[0].passed
     assert results[0].value == float("inf")
     assert "non-finite" in results[0].detail
+
+
+def test_a_kink_of_the_force_at_the_cutoff_is_no_jump():
+    """NEP's forces approach zero linearly; steep ones must pass as well."""
+    base = potentials.nep(("Ti", "Al"))
+    steep = replace(base, params={**base.params, "output": 100 * base.params["output"]})
+    (result,) = verify(steep, checks=["forces continuous at the cutoff"])
+    assert result.passed, result

@@ -37,7 +37,7 @@ def report(results: Sequence[CheckResult]) -> None:
 
 def errors_table(found: dict[str, Errors], title: str) -> Table:
     """RMSE / MAE; one row per set, the last one (the test set) also by kind of structure."""
-    table = Table(title=title, box=SIMPLE_HEAD)  # narrow: all of it fits into 80 columns
+    table = Table(title=title, box=SIMPLE_HEAD, padding=(0, 0, 0, 1), pad_edge=False)  # fits into 80 columns
     table.add_column("structures", no_wrap=True)
     for name in ("", "energy\nmeV/atom", "forces\nmeV/Å", "stress\nGPa", "virial\nmeV/atom"):
         table.add_column(name, justify="right", no_wrap=True, min_width=3)

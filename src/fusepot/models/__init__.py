@@ -4,13 +4,15 @@
 architecture is one module and one line here; forces, stress, LAMMPS and training follow from ``energy`` alone.
 """
 
-from fusepot.models import dimenetpp, lennard_jones, nep
+from dataclasses import replace
+
+from fusepot.models import dimenetpp, lennard_jones, nep, nep_kernel
 from fusepot.models.interface import Architecture
 
 ARCHITECTURES: dict[str, Architecture] = {
     "dimenet++": dimenetpp.ARCHITECTURE,
     "lennard-jones": lennard_jones.ARCHITECTURE,
-    "nep": nep.ARCHITECTURE,
+    "nep": replace(nep.ARCHITECTURE, kernel=nep_kernel.kernel, block_kernel=nep_kernel.block_kernel),
 }
 
 __all__ = ["ARCHITECTURES", "Architecture"]

@@ -24,7 +24,6 @@ from pydantic import Field, model_validator
 
 from fusepot.errors import InputError
 from fusepot.graph import Graph
-from fusepot.models import nep_kernel
 from fusepot.models.bases import chebyshev
 from fusepot.models.harmonics import cubic_invariant, power_matrix, racah
 from fusepot.models.interface import Architecture, ModelConfig, Params
@@ -178,7 +177,4 @@ def energy(config: NepConfig, params: Params, graph: Graph) -> jax.Array:
     return energies
 
 
-ARCHITECTURE = Architecture(
-    config=NepConfig, init=init, energy=energy, hops=lambda config: 1, calibrate=calibrate,
-    kernel=nep_kernel.kernel, block_kernel=nep_kernel.block_kernel,
-)  # fmt: skip
+ARCHITECTURE = Architecture(config=NepConfig, init=init, energy=energy, hops=lambda config: 1, calibrate=calibrate)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ctypes
 import weakref
 from ctypes import Structure, c_char_p, c_double, c_int32, c_void_p
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import jax
 import numpy as np
@@ -13,9 +13,7 @@ import numpy as np
 from fusepot import native
 from fusepot.graph import Graph
 from fusepot.models.interface import Evaluate, Params
-
-if TYPE_CHECKING:
-    from fusepot.models.nep import NepConfig
+from fusepot.models.nep import NepConfig
 
 ARRAYS = ("radial", "angular", "scaler", "hidden", "hidden_bias", "output", "bias")
 SUFFIX = {"float32": "f32", "float64": "f64"}

@@ -95,8 +95,10 @@ def _largest_jump(subject: Subject, read: Callable[[Prediction], FloatArray], un
         def at(distance: float, shift: int = index) -> FloatArray:
             return read(subject.predict(_leaving_atom(subject, distance, shift)))
 
-        # Extrapolating linearly from inside leaves the jump itself, and curvature times 1e-10.
-        jump = at(CROSSING) - 2 * at(-CROSSING) + at(-3 * CROSSING)
+        # Extrapolated linearly to the cutoff from either side: a kink is no jump, and curvature counts 1e-10 times.
+        outside = (3 * at(CROSSING) - at(3 * CROSSING)) / 2
+        inside = (3 * at(-CROSSING) - at(-3 * CROSSING)) / 2
+        jump = outside - inside
         scale = max(1.0, float(np.abs(at(-CROSSING)).max()))
         findings.append(Finding(float(np.abs(jump).max()) / scale, f"{unit}, relative, {element} leaving"))
     return worst(findings)
