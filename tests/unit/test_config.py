@@ -96,6 +96,8 @@ def test_files(tmp_path):
     assert load_config(path).data.path == "ti_pbe"
 
 
-@pytest.mark.parametrize("name", ["dft.toml", "dft_dimenetpp.toml", "dft_smoke.toml"])
-def test_the_examples_are_sound(name):
+@pytest.mark.parametrize(
+    ("name", "architecture"), [("dft.toml", "nep"), ("dft_dimenetpp.toml", "dimenet++"), ("dft_smoke.toml", "nep")]
+)
+def test_the_examples_are_sound(name, architecture):
     assert load_config(EXAMPLES / name).model.architecture == "dimenet++"
