@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -70,19 +71,29 @@ def resident(pid: int) -> float:
     return total / 2**30
 
 
+def loop_time(ranks: int) -> float:
+    """Wall seconds of 200 steps of 16384 atoms."""
+    return run(ranks, (32, 16, 8), warm=20, steps=200)[0]
+
+
+def copies_time() -> float:
+    """The same for two separate runs of one rank at a time: what this machine's cores cost each other."""
+    with ThreadPoolExecutor(2) as pool:
+        return max(pool.map(loop_time, (1, 1)))
+
+
 def main() -> None:
     """Speed-up at 16384 atoms (both cores must be free), then the million."""
-    walls: dict[int, list[float]] = {1: [], 2: []}
-    for _ in range(7):
-        for ranks in walls:
-            walls[ranks].append(run(ranks, (32, 16, 8), warm=20, steps=200)[0])
-    one, two = (np.array(walls[ranks]) for ranks in (1, 2))
+    rounds = [(loop_time(1), loop_time(2), copies_time()) for _ in range(7)]
+    one, two, copies = (np.array(column) for column in zip(*rounds, strict=True))
     low, high = np.quantile(one / two, [0.25, 0.75])
     value = float(np.median(one) / np.median(two))
-    words = f"16384 atoms, 200 steps: 1 rank {np.median(one):.3g} s, 2 ranks {np.median(two):.3g} s, wall time"
-    emit(
-        Result("nep_speedup_two_ranks", value, "ratio", "at least 1.8", value >= 1.8, float(high - low), COMMAND, words)
+    words = (
+        f"16384 atoms, 200 steps: 1 rank {np.median(one):.3g} s, 2 ranks {np.median(two):.3g} s, wall time; two "
+        f"separate runs side by side do {2 * np.median(one) / np.median(copies):.3g} times the work of one: the ceiling"
     )
+    met = value >= 1.8
+    emit(Result("nep_speedup_two_ranks", value, "ratio", "at least 1.8", met, float(high - low), COMMAND, words))
     wall, memory, _ = run(2, (100, 50, 50), warm=0, steps=10)
     words = f"1,000,000 atoms, 2 ranks, 10 steps in {wall:.3g} s; resident memory of both ranks"
     emit(Result("nep_million_atoms_GiB", memory, "GiB", "below 12", memory < 12, 0.0, COMMAND, words))

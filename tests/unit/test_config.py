@@ -100,4 +100,4 @@ def test_files(tmp_path):
     ("name", "architecture"), [("dft.toml", "nep"), ("dft_dimenetpp.toml", "dimenet++"), ("dft_smoke.toml", "nep")]
 )
 def test_the_examples_are_sound(name, architecture):
-    assert load_config(EXAMPLES / name).model.architecture == "dimenet++"
+    assert load_config(EXAMPLES / name).model.architecture == architecture
