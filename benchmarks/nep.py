@@ -6,6 +6,7 @@ import os
 import tempfile
 from pathlib import Path
 
+from benchmarks.shipped import NEP
 from benchmarks.timing import Result, emit, interleaved, ratio, use_one_core
 
 use_one_core()
@@ -22,14 +23,13 @@ from fusepot.nep_txt import write_nep  # noqa: E402
 from fusepot.potential_file import load_potential  # noqa: E402
 
 COMMAND = "python -m benchmarks nep"
-POTENTIAL = Path(__file__).parents[1] / "potentials" / "ti-pbe-nep" / "potential.fusepot"
 SIZES = {"2048": (16, 8, 4), "16384": (32, 16, 8)}
 STEPS = {"2048": 20, "16384": 5}
 STYLES = {
     "meam/spline": "pair_style meam/spline\npair_coeff * * Ti.meam.spline Ti",
-    "xla": f"pair_style fusepot engine xla\npair_coeff * * {POTENTIAL} Ti",
-    "kernel": f"pair_style fusepot\npair_coeff * * {POTENTIAL} Ti",
-    "kernel, float64": f"pair_style fusepot precision float64\npair_coeff * * {POTENTIAL} Ti",
+    "xla": f"pair_style fusepot engine xla\npair_coeff * * {NEP} Ti",
+    "kernel": f"pair_style fusepot\npair_coeff * * {NEP} Ti",
+    "kernel, float64": f"pair_style fusepot precision float64\npair_coeff * * {NEP} Ti",
 }
 DECK = """
     units metal
@@ -58,7 +58,7 @@ def measure(size: str, folder: Path) -> dict[str, np.ndarray]:
     atoms = bulk("Ti", "hcp", a=2.95, c=4.68, orthorhombic=True).repeat(SIZES[size])
     data = folder / f"{size}.data"
     write(data, atoms, format="lammps-data", masses=True)
-    write_nep(load_potential(POTENTIAL), folder / "nep.txt")
+    write_nep(load_potential(NEP), folder / "nep.txt")
     steps = STEPS[size]
     programs = {}
     for name, style in STYLES.items():

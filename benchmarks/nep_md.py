@@ -6,12 +6,11 @@ import os
 import subprocess
 import sys
 import time
-from pathlib import Path
 
+from benchmarks.shipped import NEP
 from benchmarks.timing import Result, emit, ratio, use_one_core
 
 COMMAND = "python -m benchmarks nep_md"
-POTENTIAL = Path(__file__).parents[1] / "potentials" / "ti-pbe-nep" / "potential.fusepot"
 ENGINES = ("auto", "xla")
 STEPS, REPETITIONS = 200, 15
 
@@ -25,7 +24,7 @@ def work() -> None:
     from fusepot.sampling import Nvt, advance, start
     from fusepot.structure import Structure
 
-    potential = load_potential(POTENTIAL)
+    potential = load_potential(NEP)
     atoms = bulk("Ti", "hcp", a=2.95, c=4.68, orthorhombic=True).repeat((4, 4, 4))
     ensemble = Nvt(temperature_K=300.0)
     state = start(potential, Structure.from_ase(atoms), ensemble, seed=1)

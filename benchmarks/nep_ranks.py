@@ -14,10 +14,10 @@ from pathlib import Path
 import numpy as np
 import psutil
 
+from benchmarks.shipped import NEP
 from benchmarks.timing import Result, emit
 
 COMMAND = "python -m benchmarks nep_ranks"
-POTENTIAL = Path(__file__).parents[1] / "potentials" / "ti-pbe-nep" / "potential.fusepot"
 BIN = Path(sys.executable).parent
 DECK = """
 units metal
@@ -42,9 +42,7 @@ run {steps}
 def run(ranks: int, cells: tuple[int, int, int], *, warm: int, steps: int) -> tuple[float, float, str]:
     """Wall seconds of the last run, largest memory of all ranks together in GiB, and the log."""
     with tempfile.TemporaryDirectory() as folder:
-        deck = DECK.format(
-            potential=POTENTIAL, warm=warm, steps=steps, **dict(zip(("nx", "ny", "nz"), cells, strict=True))
-        )
+        deck = DECK.format(potential=NEP, warm=warm, steps=steps, **dict(zip(("nx", "ny", "nz"), cells, strict=True)))
         (Path(folder) / "in.deck").write_text(deck)
         command = [BIN / "mpiexec", "-n", str(ranks), BIN / "lmp", "-in", "in.deck", "-screen", "none"]
         with subprocess.Popen(

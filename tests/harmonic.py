@@ -15,10 +15,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from fusepot.graph import Graph
+from fusepot.model import Model
 from fusepot.models.interface import Architecture, ModelConfig
 from fusepot.neighbors import Pairs, find_pairs
 from fusepot.observables.frames import Frames, graph_at, make_frames
-from fusepot.observables.terms import Model
 from fusepot.observables.voigt import DIRECTIONS
 from fusepot.sampling.trajectory import Trajectory
 from fusepot.structure import FloatArray, Structure

@@ -23,8 +23,6 @@
 
 using namespace LAMMPS_NS;
 
-static constexpr int message_size = 2048;
-
 PairFusepot::PairFusepot(LAMMPS *lmp) : Pair(lmp), committee(lmp)
 {
   single_enable = 0;

@@ -30,6 +30,8 @@ class PairFusepot : public Pair {
   double memory_usage() override;
 
  private:
+  static constexpr int message_size = 2048;
+
   std::string dtype = "file";           // evaluation precision: as the file says, or overridden
   std::string engine = "auto";          // compiled code where there is some, or XLA always
   int handle = -1;                      // the open potential on the Python side

@@ -16,8 +16,6 @@
 
 using namespace LAMMPS_NS;
 
-static constexpr int message_size = 2048;
-
 // LAMMPS's order of a per-atom centroid virial: xx yy zz xy xz yz yx zx zy
 static constexpr int centroid_row[9] = {0, 1, 2, 0, 0, 1, 1, 2, 2};
 static constexpr int centroid_column[9] = {0, 1, 2, 1, 2, 2, 0, 0, 1};

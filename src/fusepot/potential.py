@@ -12,9 +12,9 @@ import numpy as np
 from ase.data import atomic_numbers
 
 from fusepot.errors import InputError, NonFiniteEnergy
-from fusepot.gradient import GraphPrediction, precision, predict_graph
+from fusepot.gradient import GraphPrediction, precision
 from fusepot.graph import Capacity, Graph, build_graph, capacity_of, species_index
-from fusepot.members import each_member
+from fusepot.model import Model
 from fusepot.models import ARCHITECTURES
 from fusepot.models.interface import ModelConfig, Params
 from fusepot.structure import FloatArray, Structure
@@ -81,6 +81,11 @@ class Potential:
         """An atom's energy depends on atoms up to this many cutoffs away."""
         return ARCHITECTURES[self.architecture].hops(self.config)
 
+    @property
+    def model(self) -> Model:
+        """All but parameters and what belongs to elements: what compiled code depends on."""
+        return Model(self.architecture, self.config, self.dtype, self.members)
+
     def with_dtype(self, dtype: str) -> Potential:
         """The same potential evaluated in another precision."""
         return replace(self, dtype=dtype)
@@ -105,17 +110,8 @@ class Prediction(NamedTuple):
 
 
 @lru_cache(maxsize=32)
-def _compiled(architecture: str, config: ModelConfig) -> Callable[..., GraphPrediction]:
-    """``(params, graph, members=K)`` -> prediction of each member, (K, ...)."""
-
-    @partial(jax.jit, static_argnames="members")
-    def evaluate(params: Params, graph: Graph, *, members: int) -> GraphPrediction:
-        def one(params: Params) -> GraphPrediction:
-            return predict_graph(architecture, config, params, graph, engine="auto")
-
-        return each_member(one, params, members=members)
-
-    return evaluate
+def _compiled(model: Model) -> Callable[[Params, Graph], GraphPrediction]:
+    return jax.jit(partial(model.predictions, engine="auto"))
 
 
 def cast_params(params: Params, dtype: str) -> Params:
@@ -166,8 +162,7 @@ def predict_members(
         structures, cutoff=potential.cutoff, elements=potential.elements, dtype=potential.dtype, at_least=at_least
     )
     with precision(potential.dtype):
-        compiled = _compiled(potential.architecture, potential.config)
-        raw = compiled(cast_params(potential.params, potential.dtype), graph, members=potential.members)
+        raw = _compiled(potential.model)(cast_params(potential.params, potential.dtype), graph)
         energies, forces, virials = (np.asarray(leaf, dtype=np.float64) for leaf in raw)
     predictions, start = [], 0
     for index, structure in enumerate(structures):

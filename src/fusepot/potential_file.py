@@ -29,9 +29,8 @@ from safetensors.numpy import save as write_arrays
 
 from fusepot.errors import InputError, PotentialFileError
 from fusepot.files import write_atomically
-from fusepot.gradient import precision, predict_graph
+from fusepot.gradient import precision
 from fusepot.graph import build_graph
-from fusepot.members import each_member
 from fusepot.models import ARCHITECTURES
 from fusepot.parameters import flatten, layout_problem, unflatten
 from fusepot.potential import Potential, cast_params
@@ -221,14 +220,7 @@ def _self_test_values(potential: Potential, structure: Structure) -> dict[str, n
     quick = {"xla_backend_optimization_level": 0}
     with precision("float64"):
         params = cast_params(potential.params, "float64")
-        evaluate = jax.jit(
-            lambda p, g: each_member(
-                lambda one: predict_graph(potential.architecture, potential.config, one, g),
-                p,
-                members=potential.members,
-            ),
-            compiler_options=quick,
-        )
+        evaluate = jax.jit(potential.model.predictions, compiler_options=quick)
         energies, forces, virials = (np.asarray(leaf) for leaf in evaluate(params, graph))
     values = {
         "energy": energies.sum(axis=1),

@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 
 import structures
+from fusepot.model import Model
 from fusepot.models import ARCHITECTURES
 from fusepot.observables import (
     Series,
@@ -30,7 +31,7 @@ from fusepot.observables import (
 )
 from fusepot.observables.elastic import thermal
 from fusepot.observables.frames import Frames
-from fusepot.observables.terms import ENERGY, Model
+from fusepot.observables.terms import ENERGY
 from fusepot.observables.voigt import EXCHANGE, IDENTITY
 from fusepot.sampling.trajectory import Trajectory
 from fusepot.units import BOLTZMANN_EV_PER_K, GPA_PER_EV_PER_A3

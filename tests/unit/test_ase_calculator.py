@@ -128,7 +128,7 @@ def test_molecular_dynamics_compiles_once_and_conserves_energy() -> None:
     atoms.set_velocities(np.random.default_rng(7).normal(scale=0.02, size=(len(atoms), 3)))
     dynamics = VelocityVerlet(atoms, timestep=1.0 * units.fs)
     dynamics.run(20)
-    compiled = potential_module._compiled(potential.architecture, potential.config)
+    compiled = potential_module._compiled(potential.model)
     before, start = compiled._cache_size(), atoms.get_total_energy()
     dynamics.run(80)
     assert compiled._cache_size() == before <= 3

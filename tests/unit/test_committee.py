@@ -159,7 +159,7 @@ def test_committees_compile_once_whatever_their_parameters() -> None:
     shifted = replace(first, params={**first.params, "epsilon": 1.1 * first.params["epsilon"]})
     for potential in (first, shifted, first):
         predict(potential, ALLOY)
-    assert _compiled(first.architecture, first.config)._cache_size() == 1
+    assert _compiled(first.model)._cache_size() == 1
 
 
 @pytest.mark.parametrize(

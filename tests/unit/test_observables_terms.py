@@ -19,7 +19,7 @@ from fusepot.errors import InputError, NonFiniteEnergy
 from fusepot.gradient import precision
 from fusepot.graph import Capacity
 from fusepot.models import ARCHITECTURES
-from fusepot.observables import ENERGY, Model, Term, evaluate, make_frames
+from fusepot.observables import ENERGY, Term, evaluate, make_frames
 from fusepot.observables.elastic import Cubic, Hexagonal, cubic_matrix, hexagonal_matrix
 from fusepot.observables.frames import graph_at
 from fusepot.observables.observe import evaluate_frames
@@ -195,7 +195,7 @@ def test_float32_models_stay_in_float32(architecture: str) -> None:
         graph = graph_at(frames, 0, cutoff=potential.cutoff, dtype="float32")
 
         def model(params: Any, vectors: Any) -> Any:
-            return Snapshot(Model.of(potential), params, graph).gradient(vectors, "xla")
+            return Snapshot(potential.model, params, graph).gradient(vectors, "xla")
 
         assert graph.vectors.dtype == np.float32
         assert not list(float64_in(jax.make_jaxpr(model)(params, graph.vectors).jaxpr))
@@ -230,7 +230,7 @@ def test_gradients_by_parameters(name: str, options: dict[str, Any]) -> None:
     seed, elements = 6, ("Al", "Ti")
     small = potentials.nep(elements, neurons=4, n_max_radial=1, n_max_angular=1, l_max=1, four_body=False)
     potential = {"nep": small, "lennard-jones": potentials.lennard_jones(elements)}[name]
-    frames, model = frames_of(potential, solid(seed)[:3]), Model.of(potential)
+    frames, model = frames_of(potential, solid(seed)[:3]), potential.model
     rng = np.random.default_rng(seed)
     # A direction that keeps the tables of species pairs as they are: smooth, one scale per parameter.
     direction = {name: 0.1 * rng.normal() * leaf for name, leaf in potential.params.items()}
@@ -278,7 +278,7 @@ def test_sparse_terms() -> None:
 def test_misuse() -> None:
     potential = potentials.lennard_jones()
     trajectory = single(structures.hcp((2, 2, 2)))
-    frames, model = frames_of(potential, trajectory), Model.of(potential)
+    frames, model = frames_of(potential, trajectory), potential.model
     with pytest.raises(InputError, match="precision"):
         evaluate(model, potential.params, frames, terms={ENERGY})
     with precision("float64"):

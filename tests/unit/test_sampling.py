@@ -31,7 +31,7 @@ from fusepot.sampling import (
 )
 from fusepot.sampling.ensembles import Chain
 from fusepot.sampling.pair_list import forces_and_virial_trace, graph_at, outdated, pair_list
-from fusepot.sampling.program import Model, compiled
+from fusepot.sampling.program import compiled
 from fusepot.sampling.state import relisted
 from fusepot.structure import Structure
 
@@ -148,7 +148,7 @@ def test_simulate_is_start_and_advance() -> None:
 
 def test_nothing_is_compiled_again_for_other_numbers() -> None:
     plan = loop.plan_of([hot(Nvt(100.0))], [Nvt(100.0)], steps=40, sample_every=5)
-    program = compiled(Model(POTENTIAL.architecture, POTENTIAL.config, 1), plan)
+    program = compiled(POTENTIAL.model, plan)
     advance(POTENTIAL, hot(Nvt(100.0)), Nvt(100.0), steps=40, **RUN)
     before = program._cache_size()  # type: ignore[attr-defined]
     other = replace(POTENTIAL, params={name: 0.99 * leaf for name, leaf in POTENTIAL.params.items()})

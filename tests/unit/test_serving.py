@@ -90,8 +90,8 @@ def test_non_finite_energy_is_an_error() -> None:
 def test_servers_of_one_architecture_share_compiled_code() -> None:
     one, two = (potentials.lennard_jones(ELEMENTS, cutoff=c) for c in (5.0, 5.0))
     other = potentials.lennard_jones(ELEMENTS, cutoff=4.0)
-    assert compile_evaluation(one.architecture, one.config) is compile_evaluation(two.architecture, two.config)
-    assert compile_evaluation(one.architecture, one.config) is not compile_evaluation(other.architecture, other.config)
+    assert compile_evaluation(one.model) is compile_evaluation(two.model)
+    assert compile_evaluation(one.model) is not compile_evaluation(other.model)
 
 
 def test_species_of_types() -> None:

@@ -5,7 +5,7 @@ A **term** is a quantity of one frame (``terms``), an **average** its weighted m
 blocks of frames or from autocorrelation (``statistics``). ``observe`` does all of it for one trajectory. A trainer
 composes the same pure functions, inside ``with precision("float64")``::
 
-    series = evaluate(Model.of(potential), params, frames, terms=terms_of(observables) | {ENERGY})
+    series = evaluate(potential.model, params, frames, terms=terms_of(observables) | {ENERGY})
     weights = reweight(reference_energies, series["energy"].values, temperature_K)
     averages = average(series, weights.values)
     loss = sum((o.value(averages, state) - target) ** 2 for o, target in zip(observables, targets))
@@ -19,10 +19,10 @@ from fusepot.observables.observe import Estimate, Observations, estimate, evalua
 from fusepot.observables.registry import OBSERVABLES, find_observable
 from fusepot.observables.reweighting import Weights, average, equal_weights, reweight
 from fusepot.observables.statistics import jackknife
-from fusepot.observables.terms import ENERGY, Model, Series, Snapshot, Term, evaluate
+from fusepot.observables.terms import ENERGY, Series, Snapshot, Term, evaluate
 
 __all__ = [
-    "ENERGY", "OBSERVABLES", "Distribution", "Estimate", "Frames", "Model", "Observable", "Observations", "Series",
+    "ENERGY", "OBSERVABLES", "Distribution", "Estimate", "Frames", "Observable", "Observations", "Series",
     "Snapshot", "StatePoint", "Term", "Weights", "angular_distribution", "average", "equal_weights", "estimate",
     "evaluate", "evaluate_frames", "find_observable", "jackknife", "make_frames", "observe", "radial_distribution",
     "reweight", "state_point", "terms_of",

@@ -12,13 +12,14 @@ import numpy as np
 
 from fusepot.errors import InputError, NonFiniteEnergy
 from fusepot.gradient import Engine, precision
+from fusepot.model import Model
 from fusepot.models.interface import Params
 from fusepot.observables.elastic import StatePoint
 from fusepot.observables.frames import Frames, make_frames
 from fusepot.observables.interface import Averages, Observable, terms_of
 from fusepot.observables.reweighting import Weights, average, equal_weights, reweight
 from fusepot.observables.statistics import BLOCKS, correlated_errors, jackknife, linearised
-from fusepot.observables.terms import ENERGY, Model, Series, Term, evaluate
+from fusepot.observables.terms import ENERGY, Series, Term, evaluate
 from fusepot.potential import Potential, cast_params
 from fusepot.sampling.trajectory import Trajectory
 from fusepot.structure import FloatArray
@@ -81,7 +82,7 @@ def evaluate_frames(
         InputError: see ``terms.evaluate``.
     """
     with precision("float64"):
-        run = _compiled(Model.of(potential), frozenset(terms), sparse_every, batch, engine)
+        run = _compiled(potential.model, frozenset(terms), sparse_every, batch, engine)
         found = run(cast_params(potential.params, potential.dtype), frames)
     series = {name: Series(np.asarray(values), np.asarray(index)) for name, (values, index) in found.items()}
     for name, (values, index) in series.items():

@@ -23,31 +23,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from fusepot.errors import InputError
-from fusepot.gradient import Engine, energy_and_pair_gradient, precision
+from fusepot.gradient import Engine, precision
 from fusepot.graph import Array, Graph
-from fusepot.members import each_member
-from fusepot.models.interface import ModelConfig, Params
+from fusepot.model import Model
+from fusepot.models.interface import Params
 from fusepot.observables.frames import Frames, graph_at
 from fusepot.observables.voigt import DIRECTIONS, to_voigt
-from fusepot.potential import Potential
-
-
-class Model(NamedTuple):
-    """A potential without its parameters: what compiled code depends on; hashable.
-
-    Attributes:
-        architecture, config, dtype, members: as in ``fusepot.potential.Potential``.
-    """
-
-    architecture: str
-    config: ModelConfig
-    dtype: str = "float32"
-    members: int = 1
-
-    @classmethod
-    def of(cls, potential: Potential) -> Model:
-        """The model of a potential."""
-        return cls(potential.architecture, potential.config, potential.dtype, potential.members)
 
 
 @dataclass(frozen=True)
@@ -68,15 +49,9 @@ class Snapshot:
 
     def gradient(self, vectors: Array, engine: Engine) -> tuple[jax.Array, jax.Array]:
         """Energies (atoms,) in eV and pair gradient (pairs, 3) in eV/Å with these pair vectors; mean over members."""
-        graph, (architecture, config, _, members) = self.graph._replace(vectors=vectors), self.model
-
-        def one(params: Params) -> tuple[jax.Array, jax.Array]:
-            return energy_and_pair_gradient(architecture, config, params, graph, engine=engine)
-
         # Float64 around it is for sums: constants in the model must not lift a float32 potential to it.
         with precision(self.model.dtype):
-            energies, gradients = each_member(one, self.params, members=members)
-            return energies.mean(axis=0), gradients.mean(axis=0)
+            return self.model.mean_gradient(self.params, self.graph._replace(vectors=vectors), engine=engine)
 
     @cached_property
     def first(self) -> tuple[jax.Array, jax.Array]:

@@ -12,6 +12,7 @@ import numpy as np
 from fusepot.errors import InputError
 from fusepot.gradient import kernel_of
 from fusepot.graph import species_index
+from fusepot.model import Model
 from fusepot.potential import Potential, cast_params
 from fusepot.sampling.ensembles import PAPER_CHAIN, Ensemble, chain_of, settings_of
 from fusepot.sampling.limits import Limits, SimulationDiverged
@@ -24,7 +25,6 @@ from fusepot.sampling.program import (
     SOUND,
     TOO_HOT,
     Frames,
-    Model,
     Plan,
     Task,
     compiled,
@@ -57,7 +57,7 @@ def run(
 ) -> tuple[list[State], list[Trajectory]]:
     """See ``fusepot.sampling.dynamics.advance_many``."""
     plan = plan_of(states, ensembles, steps=steps, sample_every=sample_every)
-    model = Model(potential.architecture, potential.config, potential.members)
+    model = potential.model
     states = [fitted(state, ensemble) for state, ensemble in zip(states, ensembles, strict=True)]
     began_at = [state.structure for state in states]
     params = jax.device_put(cast_params(potential.params, potential.dtype))

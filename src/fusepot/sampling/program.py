@@ -14,10 +14,10 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from fusepot.gradient import Engine, energy_and_pair_gradient
+from fusepot.gradient import Engine
 from fusepot.graph import Array
-from fusepot.members import each_member
-from fusepot.models.interface import ModelConfig, Params
+from fusepot.model import Model
+from fusepot.models.interface import Params
 from fusepot.sampling.ensembles import Chain, Ensemble, Npt, Settings
 from fusepot.sampling.integrators import Evaluate, evaluated, step_of
 from fusepot.sampling.motion import Motion, centered, kinetic_energies
@@ -27,14 +27,6 @@ from fusepot.units import BOLTZMANN_EV_PER_K
 
 FRAMES = 64  # held on the device between calls of the host
 SOUND, NOT_FINITE, TOO_HOT, OVERLAP = range(4)
-
-
-class Model(NamedTuple):
-    """The static part of a potential: what compiled code depends on."""
-
-    architecture: str
-    config: ModelConfig
-    members: int
 
 
 class Plan(NamedTuple):
@@ -168,13 +160,9 @@ def _evaluate(model: Model, plan: Plan, params: Params, pairs: PairList) -> Eval
 
     def evaluate(position: Array, log_scale: Array) -> tuple[jax.Array, jax.Array, jax.Array]:
         graph = graph_at(pairs, position, log_scale if isobaric else None)
-
-        def member(params: Params) -> tuple[jax.Array, jax.Array]:
-            return energy_and_pair_gradient(model.architecture, model.config, params, graph, engine=engine)
-
-        energies, gradient = each_member(member, params, members=model.members)
-        forces, virial = forces_and_virial_trace(graph, gradient.mean(axis=0))
-        return energies.mean(axis=0), forces, virial if isobaric else jnp.zeros_like(virial)
+        energies, gradient = model.mean_gradient(params, graph, engine=engine)
+        forces, virial = forces_and_virial_trace(graph, gradient)
+        return energies, forces, virial if isobaric else jnp.zeros_like(virial)
 
     return evaluate
 

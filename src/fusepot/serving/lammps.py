@@ -16,10 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fusepot.errors import InputError, NonFiniteEnergy
-from fusepot.gradient import Engine, energy_and_pair_gradient, kernel_of, precision
+from fusepot.gradient import Engine, kernel_of, precision
 from fusepot.graph import Capacity, Graph, grow, slot_table
-from fusepot.members import each_member
-from fusepot.models.interface import ModelConfig
+from fusepot.model import Model
 from fusepot.potential import Potential, cast_params
 from fusepot.serving.blocks import block_kernels
 
@@ -70,19 +69,17 @@ def species_of_types(elements: Sequence[str], names: Sequence[str]) -> list[int]
 
 
 @lru_cache(maxsize=32)
-def compile_evaluation(
-    architecture: str, config: ModelConfig, engine: Engine = "auto"
-) -> Callable[..., tuple[jax.Array, jax.Array]]:
+def compile_evaluation(model: Model, engine: Engine = "auto") -> Callable[..., tuple[jax.Array, jax.Array]]:
     """A function that evaluates plain arrays: energies (members, atoms) and gradients (members, pairs, 3) of members.
 
-    It takes ``(params, vectors, centers, others, reverse, species, counted, pairs, neighbors=K, members=M)``.
-    Parameters are arguments, so all servers of one architecture and configuration share their compiled code.
+    It takes ``(params, vectors, centers, others, reverse, species, counted, pairs, neighbors=K)``.
+    Parameters are arguments, so all servers of one model share their compiled code.
     """
 
-    @partial(jax.jit, static_argnames=("neighbors", "members"))
+    @partial(jax.jit, static_argnames="neighbors")
     def evaluate(
         params: Any, vectors: Any, centers: Any, others: Any, reverse: Any, species: Any, counted: Any, pairs: Any, *,
-        neighbors: int, members: int,
+        neighbors: int,
     ) -> tuple[jax.Array, jax.Array]:  # fmt: skip
         atoms = len(species)
         mask = jnp.arange(len(centers)) < pairs
@@ -98,11 +95,7 @@ def compile_evaluation(
             system=jnp.zeros(atoms, np.int32),
             volumes=jnp.full(1, np.nan, vectors.dtype),
         )
-
-        def one(params: Any) -> tuple[jax.Array, jax.Array]:
-            return energy_and_pair_gradient(architecture, config, params, graph, engine=engine)
-
-        return each_member(one, params, members=members)
+        return model.gradients(params, graph, engine=engine)
 
     return evaluate
 
@@ -125,7 +118,7 @@ class PairServer:
         self.species = species_of_types(potential.elements, names)
         self.capacity = Capacity(systems=1)
         self.references = np.asarray(potential.reference_energies, dtype=np.float64)
-        self._evaluate = compile_evaluation(potential.architecture, potential.config, engine)
+        self._evaluate = compile_evaluation(potential.model, engine)
         self.block_kernels = block_kernels(potential, engine=engine)
         compiled = engine == "auto" and kernel_of(potential.architecture, potential.config) is not None
         self._engine = "compiled kernel" if compiled else "XLA"
@@ -169,7 +162,6 @@ class PairServer:
             energies, gradients = self._evaluate(
                 self._params, arrays.vectors.astype(dtype, copy=False), arrays.centers, arrays.others, arrays.reverse,
                 arrays.species, arrays.counted, pairs, neighbors=self.capacity.neighbors,
-                members=self.members,
             )  # fmt: skip
             _mean(np.asarray(gradients), arrays.gradient)
             _mean(np.asarray(energies), arrays.energies)

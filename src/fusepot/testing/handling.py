@@ -12,9 +12,8 @@ import jax
 import numpy as np
 from ase.data import atomic_numbers
 
-from fusepot.gradient import GraphPrediction, precision, predict_graph
-from fusepot.graph import Graph, build_graph
-from fusepot.members import each_member
+from fusepot.gradient import precision
+from fusepot.graph import build_graph
 from fusepot.potential import Potential, Prediction, cast_params
 from fusepot.potential_file import load_potential, save_potential
 from fusepot.structure import Structure
@@ -116,14 +115,8 @@ def _float64_arrays(single: Potential, structure: Structure, subject: Subject) -
     """Float64 arrays in the program of a float32 potential, traced where jax would allow them."""
     graph = build_graph(structure, cutoff=single.cutoff, elements=single.elements, at_least=subject.capacity)
 
-    def evaluate(params: Any, graph: Graph) -> Any:
-        def one(params: Any) -> GraphPrediction:
-            return predict_graph(single.architecture, single.config, params, graph)
-
-        return each_member(one, params, members=single.members)
-
     with precision("float32"):
-        program = jax.make_jaxpr(evaluate)(cast_params(single.params, "float32"), graph)
+        program = jax.make_jaxpr(single.model.predictions)(cast_params(single.params, "float32"), graph)
     return sum(getattr(v.aval, "dtype", None) == np.float64 for eqn in _equations(program.jaxpr) for v in eqn.outvars)
 
 

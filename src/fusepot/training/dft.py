@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -89,7 +90,7 @@ def train(
         atoms_per_bin=config.training.atoms_per_bin,
     )
     out.mkdir(parents=True, exist_ok=True)
-    trainer = make_trainer(config, n_species=len(elements), examples=_examples(packer, split))
+    trainer = make_trainer(config, n_species=len(elements), examples=partial(_examples, packer, split))
     run = Run(config, packer, split, trainer, out, observer)
     with precision(config.model.dtype), stop_signals() as stopped:
         state = run.start(resume)

@@ -74,13 +74,13 @@ class Trainer:
     measure: Callable[[Params, Sequence[Bin]], Sums]
 
 
-def make_trainer(config: TrainConfig, *, n_species: int, examples: Graph | None = None) -> Trainer:
+def make_trainer(config: TrainConfig, *, n_species: int, examples: Callable[[], Graph] | None = None) -> Trainer:
     """Compile-ready functions of a configuration. Call them inside ``fusepot.gradient.precision(dtype)``.
 
     Args:
         config: the whole configuration.
         n_species: number of elements.
-        examples: structures that the initial parameters are adapted to, where the architecture can.
+        examples: makes the structures that initial parameters are adapted to; called where the architecture can.
     """
     architecture = ARCHITECTURES[config.model.architecture]
     name, settings, dtype = config.model.architecture, config.model.settings, config.model.dtype
@@ -113,7 +113,7 @@ def make_trainer(config: TrainConfig, *, n_species: int, examples: Graph | None 
         key = jax.random.PRNGKey(config.training.seed)
         params = architecture.init(settings, n_species, key)
         if architecture.calibrate is not None and examples is not None:
-            params = architecture.calibrate(settings, params, examples)
+            params = architecture.calibrate(settings, params, examples())
         params = cast_params(params, dtype)
         zero = np.zeros((), np.int32)
         return TrainState(
