@@ -51,15 +51,22 @@ def dimenet(elements: tuple[str, ...] = ("Ti",), *, seed: int = 0, dtype: str = 
 
 
 def nep(elements: tuple[str, ...] = ("Ti",), *, seed: int = 0, dtype: str = "float64", **hyper: Any) -> Potential:
-    """NEP with random parameters, adapted to a rattled structure so that forces are of the order of 1 eV/Å."""
+    """NEP with random parameters, small by default, adapted to rattled structures: forces are of the order of 1 eV/Å.
+
+    Some of the structures have surfaces: a NEP that has seen none is so steep there that float32 keeps few digits.
+    """
     architecture, rng = ARCHITECTURES["nep"], np.random.default_rng(seed)
     config = architecture.config(**({"neurons": 10, "n_max_radial": 4, "n_max_angular": 3} | hyper))
     assert architecture.calibrate is not None
     with precision("float64"):
         params = architecture.init(config, len(elements), jax.random.key(seed))
         params = jax.tree.map(lambda leaf: leaf + 0.1 * rng.normal(size=leaf.shape), params)
-        crystal = samples.rattled(elements, config.cutoff, side=3, amplitude=0.2)
-        graph = build_graph(crystal, cutoff=config.cutoff, elements=elements, dtype="float64")
+        systems = [
+            samples.rattled(elements, config.cutoff, side=3, amplitude=0.2),
+            samples.slab(elements, config.cutoff),
+            samples.cluster(elements, config.cutoff),
+        ]
+        graph = build_graph(systems, cutoff=config.cutoff, elements=elements, dtype="float64")
         params = architecture.calibrate(config, params, graph)
     params = {name: np.asarray(leaf, np.float64) for name, leaf in params.items()} | {"bias": np.array(0.37)}
     return Potential("nep", config, elements, tuple(-3.0 - np.arange(len(elements))), params, dtype)

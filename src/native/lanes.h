@@ -6,6 +6,7 @@
 #ifndef FUSEPOT_LANES_H
 #define FUSEPOT_LANES_H
 
+#include <cstddef>
 #include <cstdint>
 
 #define FUSEPOT_INLINE __attribute__((always_inline)) inline
@@ -49,6 +50,17 @@ template <typename Real> FUSEPOT_INLINE Lanes<Real> load(const Real *address)
 template <typename Real> FUSEPOT_INLINE void store(Real *address, Lanes<Real> value)
 {
   *reinterpret_cast<Lanes<Real> *>(address) = value;
+}
+
+/* Vector `index` of an array of them. */
+template <typename Real> FUSEPOT_INLINE Lanes<Real> at(const Real *array, std::size_t index)
+{
+  return load(array + index * width<Real>);
+}
+
+template <typename Real> FUSEPOT_INLINE void put(Real *array, std::size_t index, Lanes<Real> value)
+{
+  store(array + index * width<Real>, value);
 }
 
 template <typename Real> FUSEPOT_INLINE Lanes<Real> all(Real value)

@@ -9,17 +9,21 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import potentials
 import structures
 from fusepot import native
+from fusepot.models.zbl import Zbl
 from fusepot.potential import predict_many
 from fusepot.potential_file import save_potential
-from neps import random_nep
 from seam import cells, statics
 from seam.harness import Run, run
 from seam.statics import Case, Static, deviation
 
 SEED = 23
-POTENTIAL = random_nep(seed=SEED, angular_cutoff=4.2, n_max_radial=3, n_max_angular=2, five_body=True, zbl=True)
+POTENTIAL = potentials.nep(
+    ("Ti", "Al"), seed=SEED, angular_cutoff=4.2, n_max_radial=3, n_max_angular=2, neurons=30, five_body=True,
+    zbl=Zbl(inner=1.4, outer=2.8, numbers=(22, 13)),
+)  # fmt: skip
 ALL_CELLS = cells.all_cells()
 TOTALS = ("energy", "energies", "forces", "virial")
 EVERYTHING = (*TOTALS, "stresses", "centroid_stresses")

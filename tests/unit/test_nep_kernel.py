@@ -11,7 +11,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from ase.data import atomic_numbers
 
+import potentials
 import structures
 from fusepot import native
 from fusepot.errors import InputError
@@ -19,24 +21,41 @@ from fusepot.gradient import Engine, energy_and_pair_gradient, forces_and_virial
 from fusepot.graph import Graph, build_graph
 from fusepot.models import nep_kernel
 from fusepot.models.nep import NepConfig
+from fusepot.models.zbl import Zbl
 from fusepot.potential import Potential, cast_params
 from fusepot.structure import Structure
-from neps import NUMBERS, random_nep
 
 pytestmark = pytest.mark.skipif(native.library() is None, reason=str(native.load()))
 
 ELEMENTS = {1: ("Ti",), 2: ("Ti", "Al"), 3: ("Cu", "Ti", "Al")}
 SMALL: dict[str, Any] = {"neurons": 7, "n_max_radial": 2, "n_max_angular": 1}
+LARGE: dict[str, Any] = {"neurons": 30, "n_max_radial": 6, "n_max_angular": 4}
+
+
+def repulsion(species: int) -> Zbl:
+    """Acts below 2.8 Å, on rattled neighbours too."""
+    return Zbl(inner=1.4, outer=2.8, numbers=tuple(atomic_numbers[symbol] for symbol in ELEMENTS[species]))
+
+
 # (number of species, hyper-parameters): every l_max with and without the terms of higher order, tables of all sizes.
 MODELS: dict[str, tuple[int, dict[str, Any]]] = {
-    "default": (1, {"n_max_radial": 4}),
+    "default": (1, LARGE | {"n_max_radial": 4}),
     "l_max 1": (2, SMALL | {"l_max": 1, "four_body": False}),
     "l_max 1, 5-body": (1, SMALL | {"l_max": 1, "four_body": False, "five_body": True, "basis_size_radial": 4}),
     "l_max 2, 4-body": (3, SMALL | {"l_max": 2, "basis_size_angular": 5, "n_max_angular": 0}),
-    "l_max 3, 4- and 5-body, ZBL": (2, SMALL | {"l_max": 3, "five_body": True, "zbl": True, "n_max_angular": 6}),
+    "l_max 3, 4- and 5-body, ZBL": (
+        2,
+        SMALL | {"l_max": 3, "five_body": True, "zbl": repulsion(2), "n_max_angular": 6},
+    ),
     "l_max 4": (1, SMALL | {"four_body": False, "angular_cutoff": 3.7, "basis_size_angular": 10}),
-    "all, unequal cutoffs": (3, {"five_body": True, "zbl": True, "cutoff": 6.0, "angular_cutoff": 3.9, "neurons": 13}),
-    "one basis function": (2, {"basis_size_radial": 1, "basis_size_angular": 1, "n_max_angular": 9, "neurons": 1}),
+    "all, unequal cutoffs": (
+        3,
+        LARGE | {"five_body": True, "zbl": repulsion(3), "cutoff": 6.0, "angular_cutoff": 3.9, "neurons": 13},
+    ),
+    "one basis function": (
+        2,
+        LARGE | {"basis_size_radial": 1, "basis_size_angular": 1, "n_max_angular": 9, "neurons": 1},
+    ),
 }
 STRUCTURES: dict[str, Structure] = {
     "crystal": structures.hcp((2, 2, 1)),
@@ -53,7 +72,7 @@ STRUCTURES: dict[str, Structure] = {
 
 def with_elements(structure: Structure, elements: tuple[str, ...], seed: int) -> Structure:
     """The same positions with elements at random."""
-    numbers = np.random.default_rng(seed).choice([NUMBERS[symbol] for symbol in elements], len(structure))
+    numbers = np.random.default_rng(seed).choice([atomic_numbers[symbol] for symbol in elements], len(structure))
     return Structure(structure.positions, numbers, structure.cell, structure.pbc)
 
 
@@ -101,7 +120,7 @@ def test_kernel_equals_xla(name: str, every_simd: Callable[[], Any]) -> None:
     """All structures in one padded graph, compared system by system; each instruction set in both precisions."""
     species, hyper = MODELS[name]
     seed = list(MODELS).index(name)
-    potential = random_nep(ELEMENTS[species], seed=seed, **hyper)
+    potential = potentials.nep(ELEMENTS[species], seed=seed, **hyper)
     systems = [with_elements(s, potential.elements, seed + k) for k, s in enumerate(STRUCTURES.values())]
     graph = graph_of(potential, *systems)
     energies, gradient = evaluate(potential, graph, "xla")
@@ -128,7 +147,7 @@ def test_kernel_equals_xla(name: str, every_simd: Callable[[], Any]) -> None:
 
 def test_many_neighbors(every_simd: Callable[[], Any]) -> None:
     """More than 200 in a row, far more than in its neighbours' rows."""
-    potential = random_nep(("Ti", "Al"), seed=31, angular_cutoff=4.6, l_max=2, **SMALL)
+    potential = potentials.nep(("Ti", "Al"), seed=31, angular_cutoff=4.6, l_max=2, **SMALL)
     rng = np.random.default_rng(31)
     positions = np.concatenate([rng.uniform(0, 5.3, (250, 3)), rng.uniform(8, 30, (40, 3))])
     dense = Structure(positions, rng.choice([22, 13], 290), np.zeros((3, 3)), np.zeros(3, dtype=bool))
@@ -146,7 +165,7 @@ def test_many_neighbors(every_simd: Callable[[], Any]) -> None:
 
 @pytest.fixture(scope="module")
 def alloy() -> tuple[Potential, Graph]:
-    potential = random_nep(("Ti", "Al"), seed=41, angular_cutoff=4.5, **SMALL)
+    potential = potentials.nep(("Ti", "Al"), seed=41, angular_cutoff=4.5, **SMALL)
     return potential, graph_of(
         potential, with_elements(structures.bcc((2, 2, 1), rattle=0.2, seed=41), ("Ti", "Al"), 41)
     )
@@ -170,7 +189,7 @@ def test_masked_atoms_and_missing_numbers(alloy: tuple[Potential, Graph]) -> Non
 
 def test_derivatives_are_those_of_xla() -> None:
     """Directional derivative of the forces (a Hessian) and parameter gradient of a force loss."""
-    potential = random_nep(("Ti",), seed=51, l_max=1, four_body=False, **SMALL)
+    potential = potentials.nep(("Ti",), seed=51, l_max=1, four_body=False, **SMALL)
     graph = graph_of(potential, structures.bcc((2, 1, 1), rattle=0.2, seed=51))
     with precision("float64"):
         graph = jax.tree.map(jnp.asarray, graph)

@@ -12,7 +12,8 @@ from jax_md import simulate as library
 
 from fusepot.sampling import integrators
 from fusepot.sampling.ensembles import Chain, Settings
-from fusepot.sampling.motion import EV_FS2_PER_A2_AMU, Motion, centered
+from fusepot.sampling.motion import Motion, centered
+from fusepot.units import EV_FS2_PER_A2_AMU
 
 ATOMS, BOX = 5, np.diag([4.0, 4.5, 5.0])
 SETTINGS = Settings(timestep=2.0, kT=0.05, friction=0.02, damping=50.0, barostat_damping=200.0, pressure=0.003)

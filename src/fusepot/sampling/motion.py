@@ -14,8 +14,7 @@ from ase.data import atomic_masses
 
 from fusepot.graph import Array
 from fusepot.structure import Structure
-
-EV_FS2_PER_A2_AMU = 103.64269572045  # 1.66053906660e-27 kg / 1.602176634e-19 C * 1e10, CODATA 2018
+from fusepot.units import EV_FS2_PER_A2_AMU
 
 
 class Motion(NamedTuple):
