@@ -2,4 +2,7 @@
 
 from pathlib import Path
 
-NEP = Path(__file__).parents[1] / "potentials" / "ti-pbe-nep" / "potential.fusepot"
+POTENTIALS = Path(__file__).parents[1] / "potentials"
+NEP, DIMENETPP, FUSED = (
+    POTENTIALS / name / "potential.fusepot" for name in ("ti-pbe-nep", "ti-pbe-dimenetpp", "ti-fused-nep")
+)

@@ -14,12 +14,13 @@ import labelled
 from fusepot.data import Dataset, label, load_dataset
 from fusepot.errors import ConfigError, TrainingError
 from fusepot.potential import predict_many
-from fusepot.training.config import OptimizerSection, TrainConfig, parse_config
+from fusepot.training.config import TrainConfig, parse_config
 from fusepot.training.dft import train
 from fusepot.training.interrupt import TrainingInterrupted
 from fusepot.training.metrics import read_metrics
 from fusepot.training.optimizer import learning_rate
 from fusepot.training.run import CHECKPOINT, METRICS
+from fusepot.training.sections import OptimizerSection
 from fusepot.validation.parity import evaluate
 
 BASE = {

@@ -12,8 +12,8 @@ import potentials
 from fusepot.data.bins import Packer
 from fusepot.gradient import precision
 from fusepot.potential import Potential, predict_many
-from fusepot.training.config import LossSection
 from fusepot.training.loss import Sums, bin_loss, errors_of, no_sums
+from fusepot.training.sections import LossSection
 
 WEIGHTS = LossSection(energy=30.0, forces=0.7, virial=2.0, stress=500.0)
 STUDENTS = {

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 from rich.markup import escape
@@ -13,13 +13,9 @@ from rich.markup import escape
 from fusepot import huge_pages
 from fusepot.cli.committee import join_files, training_of
 from fusepot.cli.exchange import export_file, import_file
-from fusepot.cli.output import err, errors_table, out, progress, report, uncertainty_line
+from fusepot.cli.output import err, errors_table, out, report, uncertainty_line
+from fusepot.cli.train import train
 from fusepot.errors import FusepotError, InputError
-
-if TYPE_CHECKING:
-    from fusepot.potential import Potential
-    from fusepot.training.dft import TrainingResult
-    from fusepot.validation.parity import Errors
 
 app = typer.Typer(
     help="Interatomic potentials trained on DFT and experiment together, served to LAMMPS and ASE.",
@@ -27,7 +23,6 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-POTENTIAL = "potential.fusepot"
 USER_ERROR = 2
 
 
@@ -56,41 +51,6 @@ def options(
     ] = False,
 ) -> None:
     """Options before the command."""
-
-
-@app.command()
-def train(
-    config: Annotated[Path, typer.Argument(help="TOML file, see examples/titanium/dft.toml.")],
-    folder: Annotated[
-        Path | None,
-        typer.Option("--out", help="Folder for the results; by default the name of CONFIG [and -seedN] with -run."),
-    ] = None,
-    seed: Annotated[
-        int | None, typer.Option(help="Instead of training.seed: potentials of different seeds make a committee.")
-    ] = None,
-    resume: Annotated[bool, typer.Option(help="Continue from the checkpoint in the folder.")] = True,
-) -> None:
-    """Train a potential on labelled structures. Run it again to continue where it was stopped."""
-    from fusepot.potential_file import save_potential
-    from fusepot.training.config import load_config, parse_config
-    from fusepot.training.dft import train as run
-
-    settings = load_config(config)
-    if seed is not None:
-        content = settings.as_json()
-        settings = parse_config({**content, "training": {**content["training"], "seed": seed}})
-    folder = folder or Path(f"{config.stem}{'' if seed is None else f'-seed{seed}'}-run")
-    with progress() as observer:
-        result = run(settings, out=folder, resume=resume, observer=observer)
-    file = folder / POTENTIAL
-    if result.start_epoch == result.epochs and file.exists():
-        out.print(f"Already finished after {result.epochs} epochs: {file}", highlight=False, soft_wrap=True)
-        return
-    found = _judge(result)
-    potential = _with_errors(result.potential, found)
-    save_potential(potential, file)
-    out.print(errors_table(found, f"Errors after {result.epochs} epochs (RMSE / MAE)"))
-    out.print(f"Saved {file}", highlight=False, soft_wrap=True)
 
 
 @app.command()
@@ -158,6 +118,7 @@ def doctor() -> None:
     report(diagnose())
 
 
+app.command("train")(train)
 app.command("committee")(join_files)
 app.command("export")(export_file)
 app.command("import")(import_file)
@@ -175,26 +136,3 @@ def _read_structure(path: Path) -> Any:
         raise
     except Exception as error:  # ASE's readers raise anything
         raise InputError("structure", got=f"{path} ({error})", expected="a file ASE can read") from error
-
-
-def _judge(result: TrainingResult) -> dict[str, Errors]:
-    """Errors on the test, validation and training set; predicted together, so that shapes are compiled once."""
-    from fusepot.validation.parity import errors, predict_all
-
-    predictions = predict_all(result.potential, result.dataset)
-    parts = {name: part for name, part in result.split._asdict().items() if len(part)}
-    return {
-        name: errors([result.dataset.samples[i] for i in part], [predictions[i] for i in part])
-        for name, part in parts.items()
-    }
-
-
-def _with_errors(potential: Potential, found: dict[str, Errors]) -> Potential:
-    """The potential with its errors on record: all of them, and in short those of the test set (RMSE)."""
-    from dataclasses import replace
-
-    extra: dict[str, Any] = {"errors": {name: part.as_json() for name, part in found.items()}}
-    if "test" in found:
-        names = ("energy", "forces", "stress", "virial")
-        extra["test_errors"] = {name: extra["errors"]["test"][name]["rmse"] for name in names}
-    return replace(potential, provenance={**potential.provenance, **extra})

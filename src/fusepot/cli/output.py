@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -71,8 +71,24 @@ def _digits(value: float) -> str:
     return f"{value:.0f}" if value >= 100 else f"{value:.1f}" if value >= 10 else f"{value:.2f}"
 
 
+def experiment_table(points: Sequence[Mapping[str, Any]], title: str) -> Table:
+    """Observables with error bars beside experiment, a row per state point and observable."""
+    table = Table(title=title, box=SIMPLE_HEAD, padding=(0, 0, 0, 1), pad_edge=False)
+    table.add_column("K", justify="right")
+    table.add_column("observable")
+    for name in ("potential", "experiment", "deviation"):
+        table.add_column(name, justify="right")
+    for point in points:
+        for name, (value, error, target) in point["observables"].items():
+            deviation = f"{100 * (value / target - 1):+.1f} %" if target else ""
+            bar = "?" if error is None else f"{error:.2g}"  # the log knows no numbers that are not finite
+            row = (f"{point['temperature_K']:g}", name, f"{value:.4g} ± {bar}", f"{target:.4g}", deviation)
+            table.add_row(*row)
+    return table
+
+
 @contextmanager
-def progress() -> Iterator[Any]:
+def progress(title: str) -> Iterator[Any]:
     """An observer that draws a bar in a terminal, and writes a line per tenth of the run elsewhere."""
     columns = (
         "{task.description}",
@@ -89,22 +105,26 @@ def progress() -> Iterator[Any]:
         def observe(now: RunProgress) -> None:
             nonlocal told
             done = now.epoch + now.fraction
-            bars.update(task, description="training", total=now.epochs, completed=done)
+            bars.update(task, description=title, total=now.epochs, completed=done)
             if now.record is None:
                 return
             note = _note(now.record)
             bars.update(task, note=note)
             tenth = 10 * now.epoch // now.epochs
-            if not terminal and tenth > told:
+            if "event" in now.record or (not terminal and tenth > told):
                 told = tenth
-                err.print(f"epoch {now.epoch} of {now.epochs}: {note}", highlight=False, soft_wrap=True)
+                err.print(f"{title}, epoch {now.epoch} of {now.epochs}: {note}", highlight=False, soft_wrap=True)
 
         yield observe
 
 
 def _note(record: dict[str, Any]) -> str:
-    """The validation errors of an epoch in a few words."""
+    """An epoch in a few words."""
+    if "event" in record:
+        return f"went back, learning rates times {record['learning_rate_scale']:g}: {record['reason']}"
+    experiment = f"experiment {record['experiment_loss']:.3g}, " if "experiment_loss" in record else ""
     return (
+        f"{experiment}"
         f"validation {record['validation_energy_rmse_meV_per_atom']:.1f} meV/atom, "
         f"{record['validation_forces_rmse_meV_per_A']:.0f} meV/Å, "
         f"virial {record['validation_virial_rmse_meV_per_atom']:.0f} meV/atom (best epoch {record['best_epoch']})"

@@ -100,18 +100,21 @@ class Term:
         name: key of its average.
         function: its value for a frame, an array of float64; traceable.
         sparse: expensive and hardly fluctuating: evaluated on every k-th frame only where ``sparse_every`` is k.
+        by_zero: derivative with respect to a constant added to the energy, from the values of other terms by name;
+            None where there is none. Only the estimated noise of gradients depends on it.
     """
 
     name: str
     function: Callable[[Snapshot], jax.Array]
     sparse: bool = False
+    by_zero: Callable[[Mapping[str, Array]], Array] | None = None
 
 
-ENERGY = Term("energy", lambda frame: frame.energy)
+ENERGY = Term("energy", lambda frame: frame.energy, by_zero=lambda known: np.ones_like(known["energy"]))
 STRESS = Term("stress", lambda frame: frame.stress)
 BORN = Term("born", lambda frame: frame.born(), sparse=True)
-ENERGY_ENERGY = Term("energy_energy", lambda frame: frame.energy**2)
-ENERGY_STRESS = Term("energy_stress", lambda frame: frame.energy * frame.stress)
+ENERGY_ENERGY = Term("energy_energy", lambda frame: frame.energy**2, by_zero=lambda known: 2 * known["energy"])
+ENERGY_STRESS = Term("energy_stress", lambda frame: frame.energy * frame.stress, by_zero=lambda known: known["stress"])
 STRESS_STRESS = Term("stress_stress", lambda frame: jnp.outer(frame.stress, frame.stress))
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TypeVar
 
 import jax
 import numpy as np
@@ -19,28 +20,37 @@ from safetensors.numpy import load, save
 
 from fusepot.errors import TrainingError
 from fusepot.files import write_atomically
-from fusepot.training.state import TrainState
 
 FORMAT = "fusepot-checkpoint-1"
+State = TypeVar("State")
 
 
-def save_checkpoint(path: Path, state: TrainState, identity: Mapping[str, str]) -> None:
+def save_checkpoint(path: Path, state: object, identity: Mapping[str, str]) -> None:
     """Write the state.
 
     Args:
         path: the file.
-        state: what to keep.
+        state: what to keep, a tree of arrays.
         identity: what the state belongs to (hashes of configuration and data); ``load_checkpoint`` compares it.
+
+    Raises:
+        TrainingError: the file cannot be written (disk full, no permission); the one before it stays whole.
     """
     leaves, _ = jax.tree_util.tree_flatten_with_path(state)
     arrays = {jax.tree_util.keystr(where): np.ascontiguousarray(leaf) for where, leaf in leaves}
     # ascontiguousarray makes (1,) of (): shapes are restored from the template. One entry, since several would be
     # written in random order, and the same state shall give the same bytes.
     header = json.dumps({"format": FORMAT, "identity": dict(identity)}, sort_keys=True)
-    write_atomically(path, save(arrays, {"fusepot": header}))
+    try:
+        write_atomically(path, save(arrays, {"fusepot": header}))
+    except OSError as error:
+        raise TrainingError(
+            f"{path}: the checkpoint could not be written ({error.strerror}). The last one is whole: "
+            "make room and run the same command again to continue from it."
+        ) from error
 
 
-def load_checkpoint(path: Path, template: TrainState, identity: Mapping[str, str]) -> TrainState:
+def load_checkpoint(path: Path, template: State, identity: Mapping[str, str]) -> State:
     """Read a state back, bit by bit.
 
     Args:

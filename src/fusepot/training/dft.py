@@ -18,7 +18,7 @@ from fusepot.potential import Potential, cast_params
 from fusepot.training.config import TrainConfig
 from fusepot.training.interrupt import stop_signals
 from fusepot.training.run import Progress, Run, silent
-from fusepot.training.state import TrainState, make_trainer
+from fusepot.training.state import make_trainer
 
 EXAMPLES = 128
 
@@ -49,6 +49,41 @@ def split_of(config: TrainConfig, dataset: Dataset) -> Split:
     return split_by_hash(dataset, fractions=config.data.fractions, seed=config.data.seed)
 
 
+@dataclass(frozen=True)
+class Labels:
+    """Labelled structures as a configuration asks for them: weighted, split, of known elements."""
+
+    dataset: Dataset
+    split: Split
+    elements: tuple[str, ...]
+
+    def packer(self, config: TrainConfig, references: tuple[float, ...]) -> Packer:
+        """Neighbour lists and labels without the reference energies of the elements."""
+        return prepare(
+            self.dataset,
+            cutoff=config.model.settings.cutoff,
+            elements=self.elements,
+            reference_energies=references,
+            dtype=config.model.dtype,
+            atoms_per_bin=config.training.atoms_per_bin,
+        )
+
+
+def labelled_data(config: TrainConfig, dataset: Dataset | None = None) -> Labels:
+    """The data of a configuration, or ``dataset`` instead of what it names.
+
+    Raises:
+        DataError, ConfigError: unusable data or configuration.
+    """
+    dataset = _weighted(config, load_dataset(config.data.path) if dataset is None else dataset)
+    elements = config.model.elements or dataset.elements
+    if unknown := set(dataset.elements) - set(elements):
+        raise ConfigError(
+            "model.elements", got=list(elements), expected=f"{sorted(unknown)} as well: they occur in the data"
+        )
+    return Labels(dataset, split_of(config, dataset), elements)
+
+
 def train(
     config: TrainConfig,
     *,
@@ -72,23 +107,10 @@ def train(
             sound state.
         TrainingInterrupted: SIGINT or SIGTERM came; the checkpoint is written, run again to continue.
     """
-    dataset = load_dataset(config.data.path) if dataset is None else dataset
-    dataset = _weighted(config, dataset)
-    split = split_of(config, dataset)
-    elements = config.model.elements or dataset.elements
-    if unknown := set(dataset.elements) - set(elements):
-        raise ConfigError(
-            "model.elements", got=list(elements), expected=f"{sorted(unknown)} as well: they occur in the data"
-        )
+    labels = labelled_data(config, dataset)
+    dataset, split, elements = labels.dataset, labels.split, labels.elements
     references = reference_energies(dataset.select(split.train).samples, elements)
-    packer = prepare(
-        dataset,
-        cutoff=config.model.settings.cutoff,
-        elements=elements,
-        reference_energies=references,
-        dtype=config.model.dtype,
-        atoms_per_bin=config.training.atoms_per_bin,
-    )
+    packer = labels.packer(config, references)
     out.mkdir(parents=True, exist_ok=True)
     trainer = make_trainer(config, n_species=len(elements), examples=partial(_examples, packer, split))
     run = Run(config, packer, split, trainer, out, observer)
@@ -104,7 +126,8 @@ def train(
         reference_energies=references,
         params=cast_params(state.best_params, config.model.dtype),
         dtype=config.model.dtype,
-        provenance=_provenance(config, dataset, split, state),
+        provenance=provenance_of(config, dataset, split)
+        | {"epochs": int(state.epoch), "best_epoch": int(state.best_epoch), "validation_loss": float(state.best_loss)},
     )
     return TrainingResult(potential, split, dataset, start_epoch, int(state.epoch))
 
@@ -146,19 +169,16 @@ def _installed(name: str) -> bool:
     return True
 
 
-def _provenance(config: TrainConfig, dataset: Dataset, split: Split, state: TrainState) -> dict[str, Any]:
-    """What it takes to make the potential again, for its file."""
+def provenance_of(config: TrainConfig, dataset: Dataset, split: Split) -> dict[str, Any]:
+    """What it takes to make the potential again, for its file; the outcome is for the trainer to add."""
     names = ("fusepot", "jax", "jaxlib", "numpy", "optax")
     return {
-        "trainer": "dft",
+        "trainer": config.strategy,
         "config": config.as_json(),
         "data": {
             "source": Path(dataset.source).name,
             "sha256": dataset.sha256,
             "structures": {name: len(part) for name, part in split._asdict().items()},
         },
-        "epochs": int(state.epoch),
-        "best_epoch": int(state.best_epoch),
-        "validation_loss": float(state.best_loss),
         "versions": {name: metadata.version(name) for name in names if _installed(name)},
     }

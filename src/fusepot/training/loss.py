@@ -33,7 +33,7 @@ import numpy as np
 from fusepot.data.bins import Bin
 from fusepot.gradient import predict_graph
 from fusepot.models.interface import ModelConfig, Params
-from fusepot.training.config import LossSection
+from fusepot.training.sections import LossSection
 
 Array = Any
 

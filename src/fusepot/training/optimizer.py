@@ -8,7 +8,7 @@ import numpy as np
 import optax
 
 from fusepot.models.interface import Params
-from fusepot.training.config import OptimizerSection
+from fusepot.training.sections import OptimizerSection
 
 TICKS = 1000  # schedule steps per epoch: the number of batches varies from epoch to epoch, an epoch does not
 

@@ -65,11 +65,15 @@ class Trainer:
 
     Attributes:
         init: ``() -> state``, random parameters from the seed.
+        begin: ``params -> state``, given parameters.
+        gradient: ``(params, bins) -> (gradient, sums)`` of the loss summed over the structures.
         step: ``(state, bins, learning_rate) -> state``, one update; ``sums`` and ``batch`` move on.
         measure: ``(params, bins) -> sums``, losses and errors without a gradient.
     """
 
     init: Callable[[], TrainState]
+    begin: Callable[[Params], TrainState]
+    gradient: Callable[[Params, Sequence[Bin]], tuple[Params, Sums]]
     step: Callable[[TrainState, Sequence[Bin], float], TrainState]
     measure: Callable[[Params, Sequence[Bin]], Sums]
 
@@ -109,12 +113,15 @@ def make_trainer(config: TrainConfig, *, n_species: int, examples: Callable[[], 
         ema = params if decay is None else average(state.ema, params, decay=decay, step=state.step)
         return params, opt_state, ema
 
+    key = jax.random.PRNGKey(config.training.seed)
+
     def init() -> TrainState:
-        key = jax.random.PRNGKey(config.training.seed)
         params = architecture.init(settings, n_species, key)
         if architecture.calibrate is not None and examples is not None:
             params = architecture.calibrate(settings, params, examples())
-        params = cast_params(params, dtype)
+        return begin(cast_params(params, dtype))
+
+    def begin(params: Params) -> TrainState:
         zero = np.zeros((), np.int32)
         return TrainState(
             params=params,
@@ -131,18 +138,22 @@ def make_trainer(config: TrainConfig, *, n_species: int, examples: Callable[[], 
             sums=no_sums(dtype),
         )
 
-    def step(state: TrainState, bins: Sequence[Bin], learning_rate: float) -> TrainState:
-        gradient, sums = jax.tree.map(np.zeros_like, state.params), no_sums(dtype)
+    def gradient(params: Params, bins: Sequence[Bin]) -> tuple[Params, Sums]:
+        total, sums = jax.tree.map(np.zeros_like, params), no_sums(dtype)
         for batch in bins:
-            gradient, sums = accumulate(state.params, gradient, sums, batch)
-        params, opt_state, ema = update(state, gradient, np.asarray(learning_rate, dtype))
+            total, sums = accumulate(params, total, sums, batch)
+        return total, jax.device_get(sums)
+
+    def step(state: TrainState, bins: Sequence[Bin], learning_rate: float) -> TrainState:
+        total, sums = gradient(state.params, bins)
+        params, opt_state, ema = update(state, total, np.asarray(learning_rate, dtype))
         return state._replace(
             params=params,
             opt_state=opt_state,
             ema=ema,
             batch=state.batch + np.int32(1),
             step=state.step + np.int32(1),
-            sums=jax.tree.map(np.add, state.sums, jax.device_get(sums)),
+            sums=jax.tree.map(np.add, state.sums, sums),
         )
 
     def measure(params: Params, bins: Sequence[Bin]) -> Sums:
@@ -151,4 +162,4 @@ def make_trainer(config: TrainConfig, *, n_species: int, examples: Callable[[], 
             sums = add_sums(params, sums, batch)
         return jax.device_get(sums)
 
-    return Trainer(init, step, measure)
+    return Trainer(init, begin, gradient, step, measure)
