@@ -108,7 +108,7 @@ def progress(title: str) -> Iterator[Any]:
             bars.update(task, description=title, total=now.epochs, completed=done)
             if now.record is None:
                 return
-            note = _note(now.record)
+            note = escape(_note(now.record))
             bars.update(task, note=note)
             tenth = 10 * now.epoch // now.epochs
             if "event" in now.record or (not terminal and tenth > told):

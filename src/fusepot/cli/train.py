@@ -72,7 +72,8 @@ def _finish(result: TrainingResult, file: Path) -> bool:
     from fusepot.potential_file import save_potential
 
     if result.start_epoch == result.epochs and _holds(file, result.potential):
-        out.print(f"Already finished after {result.epochs} epochs: {file}", highlight=False, soft_wrap=True)
+        text = f"Already finished after {result.epochs} epochs: {file}"
+        out.print(text, highlight=False, markup=False, soft_wrap=True)
         return False
     found = _judge(result)
     try:
@@ -83,7 +84,7 @@ def _finish(result: TrainingResult, file: Path) -> bool:
             "Make room and run the same command again: the training itself is finished."
         ) from error
     out.print(errors_table(found, f"Errors after {result.epochs} epochs (RMSE / MAE)"))
-    out.print(f"Saved {file}", highlight=False, soft_wrap=True)
+    out.print(f"Saved {file}", highlight=False, markup=False, soft_wrap=True)
     return True
 
 

@@ -106,7 +106,11 @@ class ExpTrainer:
         state, views = self.look(state, params, seen)
         reuse = self.section.reuse
         enough = self.frames * (1 - ROUNDING if reuse.method == "never" else reuse.effective_fraction)
-        stale = [k for k in which if not views[k].terms or self.effective(views[k], index=k) < enough]
+        stale = [
+            k
+            for k in which
+            if not views[k].terms or state.points[k].age >= reuse.longest or self.effective(views[k], index=k) < enough
+        ]
         if not stale:
             return state, views, stale
         section, points = self.section.sampling, list(state.points)
@@ -125,6 +129,13 @@ class ExpTrainer:
             points[k] = self._with_energies(views[k])
         views = [View(point, view.frames, view.terms, params) for point, view in zip(points, views, strict=True)]
         return state._replace(points=tuple(points)), views, stale
+
+    def used(self, state: ExpState, *, which: Iterable[int]) -> ExpState:
+        """The state after an update from the trajectories of ``which``."""
+        points = list(state.points)
+        for k in which:
+            points[k] = points[k]._replace(age=points[k].age + 1)
+        return state._replace(points=tuple(points))
 
     def look(self, state: ExpState, params: Params, seen: Sequence[View]) -> tuple[ExpState, list[View]]:
         """What the kept frames say with these parameters, without the sparse terms unless they were seen before.

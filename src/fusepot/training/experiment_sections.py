@@ -40,12 +40,15 @@ class ReuseSection(Section):
     """``[experiment.reuse]``: how long trajectories serve while the parameters move.
 
     ``never`` simulates after every change, as the paper does; ``reweight`` keeps a trajectory while its effective
-    number of frames suffices; ``mbar`` joins the last ``memory`` trajectories in one mixture.
+    number of frames suffices, for ``longest`` updates at most; ``mbar`` joins the last ``memory`` trajectories.
     """
 
     method: Literal["never", "reweight", "mbar"] = "reweight"
     effective_fraction: float = Field(
         default=0.8, gt=0, lt=1, description="simulate when fewer effective frames are left, in units of a trajectory"
+    )
+    longest: int = Field(
+        default=5, gt=0, description="updates from one trajectory: more of them would fit its statistical error"
     )
     memory: int = Field(default=3, gt=1, description="trajectories in the mixture of mbar")
 

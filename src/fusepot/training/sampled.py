@@ -25,6 +25,7 @@ class Sampled(NamedTuple):
         energies: (K, K, frames) in eV; [k, j]: with the parameters of trajectory k, of the frames of trajectory j.
         params: the parameters of each trajectory, leaves (K, ...).
         count: () how many of the K there are.
+        age: () updates that the newest trajectory has served for.
     """
 
     walkers: tuple[State, ...]
@@ -32,6 +33,7 @@ class Sampled(NamedTuple):
     energies: FloatArray
     params: Params
     count: Array
+    age: Array
 
 
 def unsampled(walkers: Sequence[State], params: Params, *, kept: int, frames: int) -> Sampled:
@@ -42,6 +44,7 @@ def unsampled(walkers: Sequence[State], params: Params, *, kept: int, frames: in
         energies=np.zeros((kept, kept, frames)),
         params=jax.tree.map(lambda leaf: np.zeros((kept, *np.shape(leaf)), np.asarray(leaf).dtype), params),
         count=np.array(0),
+        age=np.array(0),
     )
 
 
@@ -75,6 +78,7 @@ def added(sampled: Sampled, walkers: Sequence[State], positions: FloatArray, par
         energies=table,
         params=jax.tree.map(first, params, sampled.params),
         count=np.array(min(kept, int(sampled.count) + 1)),
+        age=np.array(0),
     )
 
 

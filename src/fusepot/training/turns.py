@@ -223,7 +223,8 @@ class Turns:
         size = np.asarray(rate, self.config.model.dtype)
         params, opt_state = self._update(state.dft.params, state.opt_state, gradient, size)
         moved = state.dft._replace(params=params, ema=params, step=state.dft.step + np.int32(1))
-        return state._replace(dft=moved, opt_state=opt_state), seen, signals
+        exp = self.exp.used(state.exp, which=step.points)
+        return state._replace(dft=moved, exp=exp, opt_state=opt_state), seen, signals
 
     def _validation(self, params: Params) -> dict[str, float]:
         """Errors on the validation set of the DFT data.

@@ -85,12 +85,12 @@ class Viewer:
     ) -> tuple[list[tuple[Frames, ...]], Array]:
         """The frames of every state point in arrays of one shape, and that shape; those seen before are not remade."""
         have = Capacity(*map(int, sizes))
-        known = {id(view.point): view.frames for view in seen}
+        known = {id(view.point.positions): view.frames for view in seen}
         wanted = [(condition, point, j) for condition, point in points for j in range(int(point.count))]
 
         def made(one: tuple[Condition, Sampled, int]) -> Frames:
             condition, point, j = one
-            old = known.get(id(point))
+            old = known.get(id(point.positions))
             if old is not None and old[j].capacity == have:
                 return old[j]
             path = trajectory(point, j, condition.structure, condition.temperature_K)
