@@ -121,6 +121,16 @@ def test_registry() -> None:
         find_observable("C11", symmetry="trigonal")
 
 
+@pytest.mark.parametrize("observable", OBSERVABLES.values(), ids=lambda o: o.name)
+def test_shapes(observable: Observable) -> None:
+    shapes = {"stress": (6,), "energy_stress": (6,), "stress_stress": (6, 6)} | {
+        f"born{which}": (6, 6) for which in ("", "_hexagonal", "_cubic")
+    }
+    averages = {t.name: jnp.ones(shapes.get(t.name, ())) for t in observable.terms}
+    state = StatePoint(temperature_K=300.0, volume=1e4, atoms=50)
+    assert jnp.shape(observable.value(averages, state)) == observable.shape
+
+
 def wiggling(frames: int = 40) -> Trajectory:
     base = structures.hcp((2, 2, 2))
     positions = base.positions + 0.05 * np.random.default_rng(SEED).normal(size=(frames, len(base), 3))

@@ -21,7 +21,8 @@ class Observable:
         name: as experiment files call it; ``SYMMETRY.NAME`` where a crystal symmetry is made use of.
         unit: of its value.
         terms: the per-frame quantities whose averages it needs.
-        value: from the averages by term name and the state point to an array, usually (); traceable, differentiable.
+        value: from the averages by term name and the state point to an array; traceable, differentiable.
+        shape: of the value; an experiment file can name those of shape (), single numbers.
         fixed_cell: whether it holds at constant volume only.
     """
 
@@ -29,6 +30,7 @@ class Observable:
     unit: str
     terms: tuple[Term, ...]
     value: Callable[[Averages, StatePoint], jax.Array]
+    shape: tuple[int, ...] = ()
     fixed_cell: bool = False
 
 

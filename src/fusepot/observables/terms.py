@@ -100,8 +100,9 @@ class Term:
         name: key of its average.
         function: its value for a frame, an array of float64; traceable.
         sparse: expensive and hardly fluctuating: evaluated on every k-th frame only where ``sparse_every`` is k.
-        by_zero: derivative with respect to a constant added to the energy, from the values of other terms by name;
-            None where there is none. Only the estimated noise of gradients depends on it.
+        by_zero: derivatives with respect to constants added to the energy and to the normal stresses xx, yy and zz,
+            (4, frames, ...), from the values of terms by name; None where there are none. Only the estimated noise of
+            gradients depends on them.
     """
 
     name: str
@@ -110,12 +111,40 @@ class Term:
     by_zero: Callable[[Mapping[str, Array]], Array] | None = None
 
 
-ENERGY = Term("energy", lambda frame: frame.energy, by_zero=lambda known: np.ones_like(known["energy"]))
-STRESS = Term("stress", lambda frame: frame.stress)
+NORMAL = np.eye(6)[:3, None]  # (3, 1, 6): one unit of each normal stress, in every frame
+
+
+def _by_energy(slope: Array) -> Array:
+    return np.multiply.outer([1.0, 0.0, 0.0, 0.0], slope)
+
+
+def _by_stresses(slopes: Array) -> Array:
+    return np.concatenate([np.zeros_like(slopes[:1]), slopes])
+
+
+def _energy_stress_by_zero(known: Mapping[str, Array]) -> Array:
+    return _by_energy(known["stress"]) + _by_stresses(NORMAL * known["energy"][:, None])
+
+
+def _stress_stress_by_zero(known: Mapping[str, Array]) -> Array:
+    half = _by_stresses(NORMAL[..., None] * known["stress"][:, None])
+    return half + half.swapaxes(-1, -2)
+
+
+ENERGY = Term("energy", lambda frame: frame.energy, by_zero=lambda known: _by_energy(np.ones_like(known["energy"])))
+STRESS = Term(
+    "stress",
+    lambda frame: frame.stress,
+    by_zero=lambda known: _by_stresses(NORMAL + np.zeros_like(known["stress"])),
+)
 BORN = Term("born", lambda frame: frame.born(), sparse=True)
-ENERGY_ENERGY = Term("energy_energy", lambda frame: frame.energy**2, by_zero=lambda known: 2 * known["energy"])
-ENERGY_STRESS = Term("energy_stress", lambda frame: frame.energy * frame.stress, by_zero=lambda known: known["stress"])
-STRESS_STRESS = Term("stress_stress", lambda frame: jnp.outer(frame.stress, frame.stress))
+ENERGY_ENERGY = Term(
+    "energy_energy", lambda frame: frame.energy**2, by_zero=lambda known: _by_energy(2 * known["energy"])
+)
+ENERGY_STRESS = Term("energy_stress", lambda frame: frame.energy * frame.stress, by_zero=_energy_stress_by_zero)
+STRESS_STRESS = Term(
+    "stress_stress", lambda frame: jnp.outer(frame.stress, frame.stress), by_zero=_stress_stress_by_zero
+)
 
 
 class Series(NamedTuple):

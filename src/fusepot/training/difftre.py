@@ -37,6 +37,7 @@ from fusepot.observables import (
 )
 
 Array = Any
+ROUNDING = 1e-9  # of shares
 
 
 @dataclass(frozen=True)
@@ -69,6 +70,10 @@ def goals_of(condition: Condition, symmetry: str | None) -> Goals:
     """
     observables = tuple(find_observable(target.observable, symmetry=symmetry) for target in condition.targets)
     for target, observable in zip(condition.targets, observables, strict=True):
+        if observable.shape:
+            raise InputError(
+                "observable", got=f"{target.observable}, of shape {observable.shape}", expected="a single number"
+            )
         if target.unit != observable.unit:
             raise InputError(
                 f"unit of {target.observable}", got=target.unit, expected=f"{observable.unit}, as fusepot computes it"
@@ -159,33 +164,34 @@ class Signal(NamedTuple):
 
     Attributes:
         norm: Euclidean norm of the gradient.
-        to_noise: norm over the standard error of the gradient, from the scatter of its blocks.
+        to_noise: norm over the standard error of the gradient, from the scatter of its blocks. Too large once
+            deviations from the targets are no larger than their own errors, see ``signal_of``.
     """
 
     norm: float
     to_noise: float
 
 
-def signal_of(parts: Sequence[Array], shares: Sequence[float]) -> Signal:
+def signal_of(parts: Sequence[Array], shares: Sequence[Array]) -> Signal:
     """How certain a gradient is that is the sum of contributions of B blocks of frames.
 
-    The gradient of an average's fluctuation part is a covariance with dU/d(parameters). What blocks have of it is
-    dominated by the mean of dU/d(parameters) times their share of a weight whose sum is zero: it goes, by regression of
-    the contributions on the shares. The standard error is that of a sum of independent parts. It sees the scatter of
+    The gradient of a fluctuation is a covariance, say with dU/d(parameters) or ds/d(parameters). What blocks have of it
+    is dominated by the mean of these times the blocks' shares of a weight whose sum is fixed: that goes, by regression
+    of the contributions on the shares. The standard error is that of a sum of independent parts. It sees the scatter of
     the frames, not that of the factor (O - target), which all blocks have in common.
 
     Args:
         parts: (B, parameters) contributions.
-        shares: (B,) derivative of the loss by a constant added to the energies of a block; their sum is zero, unless
-            an observable depends on the zero of energy.
+        shares: (B, n) derivatives of the loss by constants added to the energies, stresses, ... of a block; the first
+            are the most important ones: no more than half of the B - 1 degrees of freedom are spent on them.
     """
     blocks, weights = np.asarray(parts, np.float64), np.asarray(shares, np.float64)
     count, total = len(blocks), blocks.sum(axis=0)
-    weights = weights - weights.mean()
-    lost = 1
-    if weights.any():
-        blocks = blocks - np.outer(weights, weights @ blocks / (weights @ weights))
-        lost = 2
-    noise = np.sqrt(count / max(1, count - lost) * ((blocks - total / count) ** 2).sum())
+    centered = weights - weights.mean(axis=0)
+    sizes = np.linalg.norm(centered, axis=0)
+    used = np.flatnonzero(sizes > ROUNDING * np.linalg.norm(weights, axis=0))[: (count - 1) // 2]
+    modes, _ = np.linalg.qr(centered[:, used] / sizes[used])
+    blocks = blocks - modes @ (modes.T @ blocks)
+    noise = np.sqrt(count / (count - 1 - len(used)) * ((blocks - total / count) ** 2).sum())
     norm = float(np.linalg.norm(total))
     return Signal(norm, norm / float(noise) if noise > 0 else float("inf"))

@@ -198,7 +198,7 @@ class ExpTrainer:
                 np.reshape(one, (len(views[k].frames), self.section.blocks, -1)).sum(axis=0)
                 for one in zip(*own, strict=True)
             )
-            signals.append(signal_of(parts, shares[:, 0]))
+            signals.append(signal_of(parts, shares))
             if not np.isfinite(signals[-1].norm):
                 kelvin = self.experiment.conditions[k].temperature_K
                 raise Diverged(f"state point of {kelvin:g} K: the gradient is not finite")
@@ -250,11 +250,15 @@ class ExpTrainer:
             self._losses[key] = (jax.jit(loss), jax.jit(jax.grad(loss, has_aux=True)))
         return self._losses[key]
 
-    def _share(self, view: View, slopes: dict[str, Array], block: slice) -> float:
-        """Derivative of the loss by a constant added to the energies of a block of frames."""
-        terms = [term for term in self.viewer.terms if term.by_zero is not None]
+    def _share(self, view: View, slopes: dict[str, Array], block: slice) -> Array:
+        """Derivatives of the loss by constants added to energies and normal stresses of a block of frames, (4,)."""
         known = {term.name: view.joined(term.name)[block] for term in self.viewer.terms if not term.sparse}
-        return float(sum(np.vdot(slopes[term.name], term.by_zero(known)) for term in terms if term.by_zero))
+        found = np.zeros(4)
+        for term in self.viewer.terms:
+            if term.by_zero is not None:
+                slope = slopes[term.name]
+                found += np.tensordot(term.by_zero(known), slope, axes=slope.ndim)
+        return found
 
     def _with_energies(self, view: View) -> Sampled:
         """The point of a view whose newest trajectory is new, with that trajectory's rows of the table of energies."""

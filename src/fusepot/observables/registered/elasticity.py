@@ -69,8 +69,9 @@ class Family:
         def value(averages: Averages, state: StatePoint) -> jax.Array:
             return pick(self.matrix(averages, state, adiabatic=adiabatic))
 
+        unit, shape = "1" if "ratio" in name else "GPa", (6, 6) if name == "elastic_constants" else ()
         name = f"{self.prefix}{name}{'_adiabatic' if adiabatic else ''}"
-        return Observable(name, "1" if "ratio" in name else "GPa", terms, value, fixed_cell=True)
+        return Observable(name, unit, terms, value, shape=shape, fixed_cell=True)
 
     def observables(self) -> list[Observable]:
         """All of the family."""

@@ -26,7 +26,7 @@ def pressure_bar(averages: Averages, state: StatePoint) -> jax.Array:
 
 
 OBSERVABLES = (
-    Observable("stress", "GPa", (STRESS,), stress),
+    Observable("stress", "GPa", (STRESS,), stress, shape=(6,)),
     Observable("pressure", "GPa", (STRESS,), pressure),
     Observable("pressure_bar", "bar", (STRESS,), pressure_bar),
 )
