@@ -1,8 +1,9 @@
-"""Copper labelled with a classical potential: labels against finite differences, and what the README says of it."""
+"""Copper labelled with a classical potential: labels, the whole chain in small, and what the README says of it."""
 
 from __future__ import annotations
 
 import importlib.util
+import json
 import re
 import subprocess
 import sys
@@ -14,7 +15,9 @@ import pytest
 from ase import Atoms
 
 from fusepot.data import load_dataset
+from fusepot.potential_file import load_potential
 from fusepot.testing.derivatives import COMPONENTS, slope
+from fusepot.training.config import load_config
 
 FOLDER = Path(__file__).parents[2] / "examples" / "copper"
 SCRIPT = FOLDER / "make_data.py"
@@ -117,3 +120,53 @@ def test_mistakes_are_named(tmp_path: Path) -> None:
         assert job.returncode == 2
         assert message in job.stderr
     assert not list(tmp_path.iterdir())
+
+
+def overridden(text: str, changes: dict[str, dict[str, object]]) -> str:
+    """The text of a TOML file with other values of some keys, by table; each of them has to be there."""
+    left, section, lines = {(table, key) for table, keys in changes.items() for key in keys}, "", []
+    for line in text.splitlines():
+        if line.startswith("["):
+            section = line.strip("[]")
+        key = line.split(" = ")[0]
+        if (section, key) in left:
+            left.remove((section, key))
+            line = f"{key} = {json.dumps(changes[section][key])}"
+        lines.append(line)
+    assert not left
+    return "\n".join(lines) + "\n"
+
+
+TINY: dict[str, dict[str, object]] = {
+    "model.settings": {"n_max_radial": 2, "n_max_angular": 1, "l_max": 2, "neurons": 6},
+    "training": {"epochs": 4, "batch_size": 4},
+    "experiment": {"epochs": 1, "born_every": 1, "choice": "last"},
+    "experiment.sampling": {"timestep_fs": 1.0, "equilibration": 0, "relaxation": 0, "steps": 20, "sample_every": 2},
+    "experiment.optimizer": {"learning_rate": 1e-5},
+}
+
+
+def test_from_labels_to_a_fused_potential(tmp_path: Path) -> None:
+    """The README's two commands, in small: they fit together, whatever comes out."""
+    assert load_config(FOLDER / "fused.toml").strategy == "fused"
+    assert run("--out", tmp_path / "copper.extxyz", "--count", COUNT).returncode == 0
+    (tmp_path / "fused.toml").write_text(overridden((FOLDER / "fused.toml").read_text(), TINY))
+    small = {"crystal": {"repeat": [2, 2, 2]}}
+    experiment = re.sub(r" +#.*", "", (FOLDER / "experiment.toml").read_text())
+    (tmp_path / "experiment.toml").write_text(overridden(experiment, small))
+    job = subprocess.run(
+        [sys.executable, "-m", "fusepot.cli", "train", "fused.toml", "--out", "run"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert job.returncode == 0, job.stdout[-3000:] + job.stderr[-3000:]
+    records = [json.loads(line) for line in (tmp_path / "run/metrics.jsonl").read_text().splitlines()]
+    assert [record["epoch"] for record in records if "event" not in record] == [0, 1]
+    before, after = (load_potential(tmp_path / "run" / name) for name in ("dft/potential.fusepot", "potential.fusepot"))
+    assert before.elements == after.elements == ("Cu",)
+    (point,) = after.provenance["experiment"]["points"]
+    assert point["temperature_K"] == 300
+    targets = {name: target for name, (_, _, target) in point["observables"].items()}
+    assert targets == {"C11_adiabatic": 168.4, "C12_adiabatic": 121.4, "C44_adiabatic": 75.4, "pressure": 0.0}
