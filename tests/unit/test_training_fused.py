@@ -21,7 +21,8 @@ from fusepot.errors import ConfigError, InputError, TrainingError
 from fusepot.gradient import precision
 from fusepot.observables import find_observable, observe
 from fusepot.potential import predict, predict_many
-from fusepot.sampling import Nvt, simulate
+from fusepot.sampling import Nvt, SimulationDiverged, simulate
+from fusepot.training import walks
 from fusepot.training.config import TrainConfig, parse_config
 from fusepot.training.dft import TrainingResult
 from fusepot.training.fused import energy_shift
@@ -303,6 +304,14 @@ def test_modes_differ_and_each_of_them_is_the_same_every_time(trained, tmp_path)
     ).read_bytes()
 
 
+def test_taking_turns_may_have_a_loss_of_its_own(trained):
+    weights = {"energy": 3.0, "forces": 0.5, "virial": 0.2, "config_types": {"ti": 0.3}}
+    plain, other = (trained("epoch", experiment={"epochs": 1}, **changes)[0] for changes in ({}, {"loss": weights}))
+    own = trained("epoch", experiment={"epochs": 1}, fused={"loss": weights})[0]
+    assert same(own.potential.params, other.potential.params)
+    assert not same(own.potential.params, plain.potential.params)
+
+
 def test_the_seed_of_the_experiment_is_that_of_the_simulations(trained):
     plain, reseeded = (
         experiments.epochs(trained("epoch", experiment={"seed": seed, "variance_corrected": False, "epochs": 1})[1])[0]
@@ -338,6 +347,37 @@ def test_trajectories_are_used_again_as_configured(trained, reuse, frames):
         frames = (40 * count).tolist()
         assert 2 in count, "both trajectories were never in use: nothing was tested"
     assert [point["frames"] for point in points] == frames
+
+
+def test_trajectories_may_follow_each_other_without_relaxation(trained):
+    sampling = {"equilibration": 0, "relaxation": 0}
+    _, out = trained("sequential", experiment={"sampling": sampling, "reuse": {"method": "never"}, "epochs": 1})
+    assert [point["simulated"] for line in experiments.epochs(out) for point in line["points"]] == [1] * 6
+
+
+def test_an_accelerator_moves_all_state_points_in_one_program(tmp_path, monkeypatch, trained):
+    """The other way to simulate, on a CPU here: the same trajectories, and failures name the right temperature."""
+    calls = []
+    original = walks.advance_many
+
+    def advance(potential, walkers, baths, **options):
+        calls.append([bath.temperature_K for bath in baths])
+        if len(calls) == 24:
+            raise SimulationDiverged("two atoms overlap", system=1, step=7, temperature_K=9.0)
+        return original(potential, walkers, baths, **options)
+
+    monkeypatch.setattr(walks, "accelerated", lambda: True)
+    monkeypatch.setattr(walks, "advance_many", advance)
+    settings = {"reuse": {"method": "never"}, "epochs": 2}
+    experiments.run(config(experiment=settings), tmp_path)
+    assert calls == [list(experiments.TEMPERATURES)] * len(calls)
+    assert len(calls) == 11 + 11 + 2 + 11, "the first look, an epoch, a failure in the second, and the second again"
+    (event,) = experiments.events(tmp_path)
+    assert event["reason"].startswith("state point of 250 K: system 1 diverged after step 7")
+    _, out = trained("epoch", experiment=settings)
+    for a, b in zip(experiments.epochs(tmp_path)[:2], experiments.epochs(out)[:2], strict=True):
+        for one, other in zip(a["points"], b["points"], strict=True):
+            np.testing.assert_allclose(one["observables"]["pressure"], other["observables"]["pressure"], rtol=1e-6)
 
 
 def test_elastic_constants_and_pressure_from_two_replicas(trained):

@@ -20,6 +20,7 @@ from fusepot.files import write_atomically
 from fusepot.potential_file import load_potential, save_potential
 from fusepot.training.run import CHECKPOINT, METRICS
 
+pytestmark = pytest.mark.timeout(1800)  # eight programs start here, on machines that may have other things to do
 EPOCHS = 32
 # Simulated at every update, in float32. The first epoch is rolled back a few times.
 SETTINGS = {"start": 'start = "start.fusepot"', "epochs": EPOCHS, "reuse": "never", "rate": 8.0, "alternate": "batch"}
@@ -70,7 +71,7 @@ def start(folder: Path, out: str, *program: str) -> subprocess.Popen:
 
 def finish(folder: Path, out: str, *program: str) -> tuple[int, str, str]:
     with start(folder, out, *program) as job:
-        job.wait(timeout=300)
+        job.wait(timeout=600)
     return job.returncode, (folder / "stdout").read_text(), (folder / "stderr").read_text()
 
 
@@ -114,7 +115,7 @@ def test_kill_9_at_random_moments_then_sigterm_then_to_the_end(folder, whole, se
                 time.sleep(0.005)
             time.sleep(delay)
             job.send_signal(number)
-            job.wait(timeout=100)
+            job.wait(timeout=300)
         stops += job.returncode != 0
         stderr = (folder / "stderr").read_text()
         if number == signal.SIGTERM and job.returncode != 0:

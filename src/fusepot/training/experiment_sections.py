@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from fusepot.toml_files import Section
-from fusepot.training.sections import OptimizerSection
+from fusepot.training.sections import LossSection, OptimizerSection
 
 
 class SamplingSection(Section):
@@ -105,6 +105,9 @@ class FusedSection(Section):
         default=None, gt=0, description="joint: of the EXP loss; if not given, both losses weigh the same at the start"
     )
     optimizer: OptimizerSection = Field(default_factory=OptimizerSection, description="of the DFT trainer, meanwhile")
+    loss: LossSection | None = Field(
+        default=None, description="of the DFT trainer, meanwhile; [loss], if not given. The whole table counts"
+    )
 
     @model_validator(mode="after")
     def _plain(self) -> FusedSection:

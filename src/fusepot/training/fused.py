@@ -65,11 +65,12 @@ def train_further(
     if config.strategy == "dft" or section is None:
         raise ConfigError("strategy", got=config.strategy, expected="sequential or fused")
     settings = of_potential(config, potential)
-    labels = labelled_data(settings, dataset)
+    meanwhile = settings.turns()
+    taught = settings.model_copy(update={"optimizer": meanwhile.optimizer, "loss": meanwhile.loss or settings.loss})
+    labels = labelled_data(taught, dataset)
     if experiment is None:
         experiment = load_experiment(section.path, temperatures_K=section.temperatures_K or None)
-    packer = labels.packer(settings, potential.reference_energies)
-    taught = settings.model_copy(update={"optimizer": settings.turns().optimizer})
+    packer = labels.packer(taught, potential.reference_energies)
     trainer = make_trainer(taught, n_species=len(potential.elements))
     out.mkdir(parents=True, exist_ok=True)
     with precision(potential.dtype), stop_signals() as stopped:

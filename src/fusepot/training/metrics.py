@@ -49,8 +49,11 @@ def drop_metrics_after(path: Path, epoch: int, *, failures: int = 0) -> None:
     records = [record for record in read_metrics(path) if record["epoch"] <= epoch]
     events = [k for k, record in enumerate(records) if "event" in record and record["epoch"] == epoch]
     kept = [record for k, record in enumerate(records) if k not in events[failures:]]
+    content = "".join(json.dumps(record) + "\n" for record in kept).encode()
+    if path.exists() and path.read_bytes() == content:
+        return  # a finished run is left as it is
     try:
-        write_atomically(path, "".join(json.dumps(record) + "\n" for record in kept).encode())
+        write_atomically(path, content)
     except OSError as error:
         raise _unwritable(path, error) from error
 
