@@ -103,6 +103,13 @@ def test_pressure_of_an_ideal_gas() -> None:
     assert np.isclose(find_observable("pressure").value(averages, state), expected)
     assert np.isclose(find_observable("pressure_bar").value(averages, state), 1e4 * expected)
     assert np.allclose(find_observable("stress").value(averages, state), -expected * IDENTITY)
+    averages = {"stress": jnp.array([0.01, 0.03, -0.05, 0.1, 0.2, 0.3])}
+    basal, axial, mean = (
+        find_observable(name, symmetry="hexagonal").value(averages, state)
+        for name in ("pressure_basal", "pressure_axial", "pressure")
+    )
+    assert np.allclose([basal, axial], expected + GPA_PER_EV_PER_A3 * np.array([-0.02, 0.05]))
+    assert np.isclose((2 * basal + axial) / 3, mean)
     # N k T / V in SI: 50 atoms in 10 nm^3.
     assert np.isclose(expected * 1e9, 50 * 1.380649e-23 * 300 / 1e-26, rtol=1e-6)
 

@@ -25,8 +25,20 @@ def pressure_bar(averages: Averages, state: StatePoint) -> jax.Array:
     return pressure(averages, state) * (BAR_PER_EV_PER_A3 / GPA_PER_EV_PER_A3)
 
 
+def pressure_basal(averages: Averages, state: StatePoint) -> jax.Array:
+    """In the basal plane of a crystal with its axis along z, -(s_xx + s_yy)/2 in GPa."""
+    return -stress(averages, state)[:2].sum() / 2
+
+
+def pressure_axial(averages: Averages, state: StatePoint) -> jax.Array:
+    """Along the axis, z: -s_zz in GPa; zero, as ``pressure_basal``, where both lattice constants are right."""
+    return -stress(averages, state)[2]
+
+
 OBSERVABLES = (
     Observable("stress", "GPa", (STRESS,), stress, shape=(6,)),
     Observable("pressure", "GPa", (STRESS,), pressure),
+    Observable("hexagonal.pressure_basal", "GPa", (STRESS,), pressure_basal),
+    Observable("hexagonal.pressure_axial", "GPa", (STRESS,), pressure_axial),
     Observable("pressure_bar", "bar", (STRESS,), pressure_bar),
 )
