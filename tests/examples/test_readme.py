@@ -51,7 +51,7 @@ def test_python_block(workplace: Path) -> None:
 
 def lammps_commands() -> list[str]:
     """The commands that run LAMMPS."""
-    (lines, _) = blocks("bash")
+    (lines, _, _) = blocks("bash")
     return [line.split("#")[0].strip() for line in lines.splitlines() if line.strip()]
 
 
@@ -64,7 +64,7 @@ def test_lammps_block(workplace: Path, command: str) -> None:
 
 def test_training_commands_name_what_exists(workplace: Path) -> None:
     """The commands with a trained file in place of the training, which test_training and test_demo cover."""
-    (_, lines) = blocks("bash")
+    (_, lines, _) = blocks("bash")
     commands = [line.split("#")[0].strip() for line in lines.splitlines() if line.strip()]
     trainings = [command for command in commands if command.startswith("fusepot train")]
     others = [command for command in commands if command not in trainings]
@@ -75,6 +75,15 @@ def test_training_commands_name_what_exists(workplace: Path) -> None:
     shutil.copy(ROOT / "potentials/ti-pbe-nep/potential.fusepot", workplace / "my-run/potential.fusepot")
     for command in others:
         run(["bash", "-c", command], workplace)
+
+
+def test_validation_command(workplace: Path) -> None:
+    """With one of its checks only: the others have tests of their own."""
+    (_, _, command) = blocks("bash")
+    run(["bash", "-c", f"{command.rstrip()} --only lattice"], workplace)
+    page = (workplace / "report/report.html").read_text()
+    assert "ti-fused-nep" in page
+    assert "923 K" in page
 
 
 def test_first_screen_names_both_commands() -> None:

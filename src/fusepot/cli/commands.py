@@ -11,10 +11,11 @@ import typer
 from rich.markup import escape
 
 from fusepot import huge_pages
-from fusepot.cli.committee import join_files, training_of
+from fusepot.cli.committee import join_files
 from fusepot.cli.exchange import export_file, import_file
 from fusepot.cli.output import err, errors_table, out, report, uncertainty_line
 from fusepot.cli.train import train
+from fusepot.cli.validate import validate
 from fusepot.errors import FusepotError, InputError
 
 app = typer.Typer(
@@ -64,30 +65,18 @@ def evaluate(
     ] = None,
 ) -> None:
     """Compare a potential with labelled structures: RMSE and MAE, overall and per kind of structure."""
+    from fusepot.committee import provenances
     from fusepot.data import load_dataset
     from fusepot.potential import mean
     from fusepot.potential_file import load_potential
-    from fusepot.training.config import parse_config
-    from fusepot.training.dft import split_of
+    from fusepot.validation.held_out import held_out
     from fusepot.validation.parity import errors, predict_all_members, uncertainty
 
     potential = load_potential(file)
     if data is not None:
         dataset, title = load_dataset(data), data
     else:
-        training = training_of(potential)
-        config = parse_config(training["config"])
-        dataset = load_dataset(config.data.path)
-        if dataset.sha256 != training["data"]["sha256"]:
-            raise InputError(
-                "data",
-                got=f"{config.data.path}, which has changed since the training",
-                expected="the file of the training",
-                remedy="Name the data: fusepot evaluate FILE DATA.",
-            )
-        dataset, title = dataset.select(split_of(config, dataset).test), f"test set of {config.data.path}"
-        if not len(dataset):
-            raise InputError("data", got="an empty test set", expected="labelled structures as an argument")
+        dataset, title = held_out(provenances(potential), remedy="Name the data: fusepot evaluate FILE DATA.")
     members = predict_all_members(potential, dataset)
     found = errors(dataset.samples, [mean(predictions) for predictions in members])
     out.print(errors_table({"all": found}, f"{file.name} on {title} (RMSE / MAE)"))
@@ -119,6 +108,7 @@ def doctor() -> None:
 
 
 app.command("train")(train)
+app.command("validate")(validate)
 app.command("committee")(join_files)
 app.command("export")(export_file)
 app.command("import")(import_file)

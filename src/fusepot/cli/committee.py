@@ -1,18 +1,14 @@
-"""The command that joins potentials to a committee, and where a committee's members come from."""
+"""The command that joins potentials to a committee."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 
 from fusepot.cli.output import out
 from fusepot.errors import InputError
-
-if TYPE_CHECKING:
-    from fusepot.potential import Potential
 
 
 def join_files(
@@ -31,31 +27,3 @@ def join_files(
     save_potential(committee, target)
     kind = f"committee of {committee.members} {committee.architecture} potentials for {' '.join(committee.elements)}"
     out.print(f"Saved {target}: {kind}", highlight=False, soft_wrap=True)
-
-
-def training_of(potential: Potential) -> Mapping[str, Any]:
-    """Provenance of the training: of a single potential its own, of a committee the first member's.
-
-    Raises:
-        InputError: it says nothing about a training, or members were trained on other data or with another split.
-    """
-    from fusepot.committee import provenances
-
-    first, *others = provenances(potential)
-    if not ("config" in first and "data" in first):
-        raise InputError("data", got="nothing", expected="labelled structures: the file does not name its own")
-    if any(_data_of(other) != _data_of(first) for other in others):
-        raise InputError(
-            "data",
-            got="nothing",
-            expected="labelled structures: the members were trained on different data",
-            remedy="Name the data: fusepot evaluate FILE DATA.",
-        )
-    return first
-
-
-def _data_of(provenance: Mapping[str, Any]) -> tuple[Any, ...]:
-    """What decides the test set: content of the data and how it is split, wherever the file was."""
-    section = dict(provenance.get("config", {}).get("data", {}))
-    section.pop("path", None)
-    return section, provenance.get("data", {}).get("sha256")

@@ -1,0 +1,1 @@
+"""The checks of a validation, one module for each figure or table."""
