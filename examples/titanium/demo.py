@@ -1,6 +1,9 @@
-"""The main job, end to end: train a titanium potential on PBE data, run NPT with it in LAMMPS, print a table.
+"""The main job, end to end: a titanium potential from PBE data and experiment, LAMMPS with it, and a table.
 
     python examples/titanium/demo.py --out demo-run [--architecture dimenet++]
+
+The DFT trainer first, then DFT and EXP trainer in turns (demo.toml); NPT in LAMMPS with the potential before and after;
+a table of both beside experiment. With ``--architecture dimenet++`` the DFT trainer alone, with the paper's network.
 
 Interrupt it and run it again: training continues from its checkpoint, finished parts are not repeated.
 """
@@ -8,134 +11,139 @@ Interrupt it and run it again: training continues from its checkpoint, finished 
 from __future__ import annotations
 
 import argparse
-import contextlib
-import os
-import re
+import json
 import subprocess
-import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-import numpy as np
+from lammps_npt import BIN, Npt, averages, run_lammps
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from fusepot.data.experiment import interpolate, load_measurements
 from fusepot.potential_file import load_potential
 
 HERE = Path(__file__).resolve().parent
-DECK = HERE.parents[1] / "lammps_interface" / "decks" / "npt_hcp.in"
-BIN = Path(sys.executable).parent
+DFT, FUSED = "DFT only", "fused"
+TEMPERATURE = 300.0
+ERRORS = {"energy": ("meV/atom", 1), "forces": ("meV/Å", 0), "stress": ("GPa", 2)}
 
 
 @dataclass(frozen=True)
-class Size:
-    """How much of everything: training configuration, orthorhombic cells of 4 atoms, steps of 2 fs."""
+class Job:
+    """How much of everything.
+
+    Attributes:
+        config: of the training.
+        potentials: the files it leaves in the folder of results.
+        npt: of LAMMPS.
+    """
 
     config: str
-    cells: tuple[int, int, int]
-    equilibration: int
-    production: int
+    potentials: dict[str, str]
+    npt: Npt
 
 
-SIZES = {
-    "nep": Size("dft.toml", (11, 7, 7), 2000, 8000),
-    "dimenet++": Size("dft_dimenetpp.toml", (4, 3, 3), 500, 1500),
+BOTH = {DFT: "dft/potential.fusepot", FUSED: "potential.fusepot"}
+JOBS = {
+    "nep": Job("demo.toml", BOTH, Npt((11, 7, 7), 2000, 8000)),
+    "dimenet++": Job("dft_dimenetpp.toml", {DFT: "potential.fusepot"}, Npt((4, 3, 3), 500, 1500)),
 }
-SMOKE = Size("dft_smoke.toml", (3, 2, 2), 10, 40)
+SMOKE = Job("demo_smoke.toml", BOTH, Npt((3, 2, 2), 10, 40))
 
 
-def train(size: Size, out: Path) -> Path:
-    """Train, or continue training; returns the potential file."""
-    subprocess.run([BIN / "fusepot", "train", HERE / size.config, "--out", out], check=True)
-    return out / "potential.fusepot"
+def observables(out: Path, potentials: dict[str, Path]) -> dict[str, list[dict[str, Any]]]:
+    """What the EXP trainer found at its state points: with the potential it began with, and with the one it left."""
+    if FUSED not in potentials:
+        return {}
+    with (out / "metrics.jsonl").open(encoding="utf-8") as lines:
+        first = json.loads(next(lines))
+    assert first["epoch"] == 0
+    return {DFT: first["points"], FUSED: load_potential(potentials[FUSED]).provenance["experiment"]["points"]}
 
 
-def run_lammps(size: Size, potential: Path, out: Path, *, ranks: int, temperature: float) -> float:
-    """Run the NPT deck; returns steps per second. Continues from the deck's own restart file where there is one."""
-    log = out / "log.lammps"
-    steps = size.equilibration + size.production
-    if not (out / "npt.restart").exists():
-        variables = {"potential": potential, "temperature": temperature, "out": out / "npt"}
-        variables |= dict(zip(("nx", "ny", "nz"), size.cells, strict=True))
-        variables |= {"equilibration": size.equilibration, "production": size.production}
-        command = [BIN / "mpiexec", "-n", ranks, BIN / "lmp", "-in", DECK, "-log", log, "-screen", "none"]
-        for name, value in variables.items():
-            command += ["-var", name, value]
-        environment = os.environ | {"PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}"}
-        log.unlink(missing_ok=True)
-        with subprocess.Popen(
-            [str(word) for word in command], env=environment, stderr=subprocess.PIPE, text=True
-        ) as job:
-            follow(job, log, steps)
-            assert job.stderr is not None
-            trouble = job.stderr.read()
-        if job.returncode != 0:
-            raise SystemExit(f"LAMMPS ended with code {job.returncode}; see {log}\n{trouble}")
-    return float(re.findall(r"([\d.]+) timesteps/s", log.read_text())[-1])
+class Comparison:
+    """A table with the potentials side by side, each with its deviation from experiment."""
+
+    def __init__(self, names: list[str], title: str) -> None:
+        self.names = names
+        self.table = Table(title=title, box=SIMPLE_HEAD, padding=0, pad_edge=False)
+        self.table.add_column("quantity")
+        for heading in [part for name in names for part in (name, "")] + ["exp."]:
+            self.table.add_column(heading, justify="right")
+
+    def plain(self, quantity: str, values: dict[str, str]) -> None:
+        """Numbers that no experiment tells."""
+        self.table.add_row(quantity, *(part for name in self.names for part in (values[name], "")))
+
+    def against(self, quantity: str, values: dict[str, tuple[float, float]], reference: float, digits: int) -> None:
+        """Values with standard errors, beside an experimental value."""
+        cells = []
+        for name in self.names:
+            value, error = values[name]
+            deviation = f"{100 * (value / reference - 1):+.{max(0, digits - 2)}f} %" if reference else ""
+            cells += [f"{value:.{digits}f} ± {error:.{digits}f}", deviation]
+        self.table.add_row(quantity, *cells, f"{reference:.{digits}f}")
 
 
-def follow(job: subprocess.Popen[str], log: Path, steps: int) -> None:
-    """Show LAMMPS's progress from the thermo lines in its log."""
-    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed}/{task.total} steps"))
-    with Progress(*columns, TimeRemainingColumn()) as progress:
-        task = progress.add_task("LAMMPS NPT", total=steps)
-        while True:
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                job.wait(timeout=1.0)
-            lines = re.findall(r"^ +(\d+) +\d", log.read_text(), re.MULTILINE) if log.exists() else []
-            if lines:
-                progress.update(task, completed=int(lines[-1]))
-            if job.returncode is not None:
-                return
+def compare(job: Job, out: Path, potentials: dict[str, Path], speeds: dict[str, float], ranks: int) -> Table:
+    """The table."""
+    title = f"titanium: RMSE on the PBE test set; experiment; LAMMPS, {job.npt.atoms} atoms, {ranks} ranks"
+    comparison = Comparison(list(potentials), title)
+    test = {name: load_potential(path).provenance["test_errors"] for name, path in potentials.items()}
+    for name, (unit, digits) in ERRORS.items():
+        values = {who: f"{found[name]:.{digits}f}" for who, found in test.items()}
+        comparison.plain(f"{name} RMSE {unit}", values)
+    points = observables(out, potentials)
+    for rows in zip(*(points[who] for who in points), strict=True):
+        kelvin = rows[0]["temperature_K"]
+        for name, (_, _, target) in rows[0]["observables"].items():
+            short = name.removesuffix("_adiabatic").replace("pressure_", "p ")
+            label = f"{short} {kelvin:.0f} K, GPa"
+            values = {who: row["observables"][name][:2] for who, row in zip(points, rows, strict=True)}
+            comparison.against(label, values, target, 1 if target else 2)
+    measured = load_measurements("hcp_titanium")
+    lattice = {who: averages(job.npt, folder_of(out, who) / "npt.averages") for who in potentials}
+    for name in ("a", "c"):
+        reference = interpolate(measured, name, TEMPERATURE)
+        values = {who: found[name] for who, found in lattice.items()}
+        comparison.against(f"{name} {TEMPERATURE:.0f} K, Å", values, reference, 4)
+    comparison.plain("LAMMPS, steps/s", {who: f"{speed:.0f}" for who, speed in speeds.items()})
+    return comparison.table
 
 
-def averages(size: Size, path: Path) -> dict[str, tuple[float, float]]:
-    """Mean and standard error (ten blocks) of a, c and temperature over the production part."""
-    table = np.loadtxt(path)
-    table = table[table[:, 0] > size.equilibration]
-    blocks = np.array([block.mean(axis=0) for block in np.array_split(table, min(10, len(table)))])
-    error = blocks.std(axis=0, ddof=1) / np.sqrt(len(blocks))
-    return {name: (table[:, k].mean(), error[k]) for k, name in enumerate(("a", "c", "temperature"), start=1)}
+def folder_of(out: Path, name: str) -> Path:
+    """Where LAMMPS runs with a potential."""
+    return out / f"lammps-{name.replace(' ', '-').lower()}"
 
 
 def main() -> None:
     """Run the parts and print the table."""
-    parser = argparse.ArgumentParser(description="train on PBE, run LAMMPS, compare with experiment")
+    parser = argparse.ArgumentParser(description="train on PBE and experiment, run LAMMPS, compare with experiment")
     parser.add_argument("--out", type=Path, default=Path("demo-run"))
     parser.add_argument("--ranks", type=int, default=2)
-    parser.add_argument("--architecture", choices=SIZES, default="nep", help="what is trained")
+    parser.add_argument("--architecture", choices=JOBS, default="nep", help="what is trained")
     parser.add_argument("--smoke", action="store_true", help="tiny sizes: only shows that every part works")
     options = parser.parse_args()
-    size, temperature = (SMOKE if options.smoke else SIZES[options.architecture]), 300.0
+    job = SMOKE if options.smoke else JOBS[options.architecture]
     out = options.out.resolve()
     out.mkdir(parents=True, exist_ok=True)
-    potential = train(size, out)
-    speed = run_lammps(size, potential, out, ranks=options.ranks, temperature=temperature)
-    found = averages(size, out / "npt.averages")
-    errors = load_potential(potential).provenance["test_errors"]
-    measured = load_measurements("hcp_titanium")
-
-    atoms = 4 * int(np.prod(size.cells))
-    table = Table(
-        title=f"titanium: {potential.name} trained on PBE, LAMMPS NPT of {atoms} atoms at {temperature:.0f} K"
-    )
-    for heading in ("quantity", "fusepot", "reference", "deviation"):
-        table.add_column(heading, justify="left" if heading == "quantity" else "right")
-    table.add_row("test set: energy RMSE", f"{errors['energy']:.1f} meV/atom", "PBE", "")
-    table.add_row("test set: forces RMSE", f"{errors['forces']:.0f} meV/Å", "PBE", "")
-    table.add_row("test set: stress RMSE", f"{errors['stress']:.2f} GPa", "PBE", "")
-    for name in ("a", "c"):
-        reference = interpolate(measured, name, temperature)
-        value, error = found[name]
-        deviation = 100 * (value / reference - 1)
-        table.add_row(
-            f"{name} at 300 K", f"{value:.4f} ± {error:.4f} Å", f"{reference:.4f} Å (exp.)", f"{deviation:+.2f} %"
+    subprocess.run([BIN / "fusepot", "train", HERE / job.config, "--out", out], check=True)
+    potentials = {name: out / file for name, file in job.potentials.items()}
+    speeds = {
+        name: run_lammps(
+            job.npt,
+            potential,
+            folder_of(out, name),
+            ranks=options.ranks,
+            temperature=TEMPERATURE,
+            title=f"LAMMPS NPT, {name}",
         )
-    table.add_row("temperature", f"{found['temperature'][0]:.0f} ± {found['temperature'][1]:.0f} K", "300 K", "")
-    table.add_row(f"LAMMPS, {options.ranks} ranks", f"{speed:.1f} steps/s", "", "")
-    Console().print(table)
+        for name, potential in potentials.items()
+    }
+    Console().print(compare(job, out, potentials, speeds, options.ranks))
 
 
 if __name__ == "__main__":
