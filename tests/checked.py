@@ -1,4 +1,4 @@
-"""Runs a check of a validation as `fusepot validate` does."""
+"""A check of a validation as `fusepot validate` runs it, without any runs, and correlations the plain way."""
 
 from __future__ import annotations
 
@@ -6,9 +6,12 @@ import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
+
 from fusepot.validation.execute import run_all
 from fusepot.validation.folders import Folders
-from fusepot.validation.interface import Check, Subject
+from fusepot.validation.interface import Check, Results, Run, RunFailed, Subject
+from fusepot.validation.windows import Windows
 
 
 def checked(folder: Path, check: Check, subjects: Sequence[Subject], *, element: str = "Ti") -> Folders:
@@ -17,3 +20,19 @@ def checked(folder: Path, check: Check, subjects: Sequence[Subject], *, element:
     folders = Folders(folder, element, digests)
     run_all([run for subject in subjects for run in check.runs(subject)], folders, jobs=1, ranks=1)
     return folders
+
+
+class NoRuns(Results):
+    """Every run failed."""
+
+    def folder(self, run: Run) -> Path:
+        raise RunFailed("no luck")
+
+
+def windows_of(v: np.ndarray, x: np.ndarray, *, step_ps: float, origin: int, window: int) -> Windows:
+    """From (steps, atoms, 3), the plain way."""
+    starts = np.arange(0, len(v) - window, origin)
+    lags = range(window + 1)
+    vacf = [(v[starts] * v[starts + lag]).sum(-1).mean(-1) for lag in lags]
+    msd = [((x[starts + lag] - x[starts]) ** 2).sum(-1).mean(-1) for lag in lags]
+    return Windows(np.arange(window + 1) * step_ps, np.array(vacf).T, np.array(msd).T)
