@@ -286,12 +286,15 @@ def test_stopping_ends_lammps(tmp_path, subject, ranks):
 
 
 SCRIPT = """
+import signal
 import sys
 from pathlib import Path
 from fusepot.validation.execute import run_all
 from fusepot.validation.folders import Folders
 from fusepot.validation.interface import Run, Subject
 
+# What runs in the background of a shell, as these tests may, has it ignored.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 variables = {"nx": 3, "ny": 2, "nz": 2, "production": 2_000_000}
 run = Run("ti/lattice/300K", Subject("ti", Path(sys.argv[1])), "npt_hcp.in", variables, 500, 48)
 run_all([run], Folders(Path(sys.argv[2]), "Ti", {"ti": "digest"}), jobs=1, ranks=1)
