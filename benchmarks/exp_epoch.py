@@ -6,6 +6,8 @@ terms, a frame's gradient), since a whole epoch takes hours. Ours: ``examples/ti
 shipped potential: whole epochs of its EXP trainer, trajectories used again as they are in the training. The variance of
 the loss gradient is measured on trajectories of both kinds, and a protocol of twice the variance costs twice as much
 for the same error.
+
+Not part of ``make bench``: it takes half an hour. ``python -m benchmarks exp_epoch`` adds its keys to results.json.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
     python -m benchmarks.timestep
 
-Not one of ``make bench``'s ratios: it takes minutes and has no goal. The result is in ``benchmarks/README.md``.
+Not one of ``make bench``'s ratios: it takes minutes and has no goal.
 """
 
 from __future__ import annotations
