@@ -44,6 +44,40 @@ def read_toml(path: str | Path, *, argument: str = "config") -> dict[str, Any]:
         raise ConfigError(str(path), got=f"a file that is no TOML ({error})", expected="TOML") from error
 
 
+def with_changes(content: Mapping[str, Any], changes: Sequence[str], *, argument: str = "--set") -> dict[str, Any]:
+    """A file's content with some keys set to something else.
+
+    Args:
+        content: as ``read_toml`` gives it; left as it is.
+        changes: lines of TOML with dotted keys, ``experiment.temperatures_K = [323]``; the last one of a key counts.
+        argument: where they come from, in messages.
+
+    Raises:
+        ConfigError: a change is no TOML.
+    """
+    result = dict(content)
+    for change in changes:
+        try:
+            result = _merged(result, tomllib.loads(change))
+        except tomllib.TOMLDecodeError as error:
+            raise ConfigError(
+                argument,
+                got=f"{change!r} ({error})",
+                expected="KEY=VALUE in TOML, such as experiment.temperatures_K=[323]",
+                remedy="Text needs quotation marks that the shell leaves: --set 'strategy=\"dft\"'.",
+            ) from error
+    return result
+
+
+def _merged(content: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    result = dict(content)
+    for key, value in changes.items():
+        old = result.get(key)
+        both = isinstance(old, Mapping) and isinstance(value, Mapping)
+        result[key] = _merged(old, value) if both else value  # type: ignore[arg-type]
+    return result
+
+
 def parse_section(content: Mapping[str, Any], section: type[S], *, prefix: str = "") -> S:
     """Check the content of a file, or of a part of it.
 

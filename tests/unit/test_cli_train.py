@@ -155,6 +155,8 @@ def test_from_a_potential_with_another_seed(run, tmp_path, monkeypatch):
     assert run("train", "deep/fused.toml", "--out", "plain")[0] == 0
     plain = load_potential(tmp_path / "plain" / POTENTIAL)
     assert same(plain.params, found["0"].params)
+    assert run("train", "deep/fused.toml", "--set", "training.seed=1", "--out", "set")[0] == 0
+    assert same(load_potential(tmp_path / "set" / POTENTIAL).params, found["1"].params)
     assert plain.provenance == found["0"].provenance
     code, _, stderr = run("train", "deep/fused.toml", "--seed", "-1")
     assert (code, stderr) == (2, "training.seed: got -1, expected greater than or equal to 0.\n")

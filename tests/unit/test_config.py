@@ -101,3 +101,31 @@ def test_files(tmp_path):
 )
 def test_the_examples_are_sound(name, architecture):
     assert load_config(EXAMPLES / name).model.architecture == architecture
+
+
+def test_changes_are_toml_and_the_last_one_of_a_key_counts():
+    changes = ["experiment.temperatures_K=[323]", "training.seed = 1", "training.seed = 3", 'data.path = "/else/where"']
+    plain, changed = (load_config(EXAMPLES / "fused.toml", changes=some) for some in ([], changes))
+    assert changed.experiment.temperatures_K == (323.0,)
+    assert plain.experiment.temperatures_K != changed.experiment.temperatures_K
+    assert changed.training == plain.training.model_copy(update={"seed": 3})
+    assert changed.data == plain.data.model_copy(update={"path": "/else/where"})
+    assert changed.experiment.sampling == plain.experiment.sampling
+    assert changed.start == plain.start
+
+
+@pytest.mark.parametrize(
+    ("change", "argument", "words"),
+    [
+        ("strategy=dft", "--set", "--set 'strategy=\"dft\"'"),
+        ("training.epochs", "--set", "KEY=VALUE"),
+        ("training.epoch=3", "training.epoch", "Did you mean 'epochs'?"),
+        ("training.epochs=0.5", "training.epochs", "integer"),
+        ("training=3", "training", "a table"),
+    ],
+)
+def test_a_change_that_cannot_be_is_refused(change, argument, words):
+    with pytest.raises(ConfigError) as caught:
+        load_config(EXAMPLES / "dft.toml", changes=[change])
+    assert caught.value.argument == argument
+    assert words in str(caught.value)

@@ -293,6 +293,8 @@ def test_the_page_is_accessible(page):
     assert targets
     assert set(targets) <= set(ids)
     assert {"summary", "check-lattice", "check-bcc", "check-phonons", "check-none", "sources"} <= set(targets)
+    assert "Sources of the reference values" in page.text
+    assert "Reference" in {cell.rstrip("1") for row in page.rows for cell in row}
     levels = [int(tag[1]) for tag, _ in page.elements if re.fullmatch("h[1-6]", tag)]
     assert levels[0] == 1
     assert levels.count(1) == 1
@@ -397,8 +399,8 @@ def test_the_same_findings_give_the_same_bytes(out, tmp_path, subjects, findings
 def test_without_experiment_there_are_no_columns_for_it(tmp_path, subjects, findings, context):
     page = Page(write_report(tmp_path, subjects=subjects, findings=findings[2:], context=context).read_text())
     headings = {cell for row in page.rows for cell in row}
-    assert not headings & {"Experiment", "deviation", "Limit", "Quantity"}
-    assert "Sources of the experimental values" not in page.text
+    assert not headings & {"Reference", "deviation", "Limit", "Quantity"}
+    assert "Sources of the reference values" not in page.text
 
 
 @pytest.mark.parametrize("count", [1, 8, 9])

@@ -29,19 +29,20 @@ def train(
     seed: Annotated[
         int | None, typer.Option(help="Instead of training.seed: potentials of different seeds make a committee.")
     ] = None,
+    changes: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Instead of CONFIG's: --set experiment.temperatures_K=[323]"),
+    ] = None,
     resume: Annotated[bool, typer.Option(help="Continue from the checkpoint in the folder.")] = True,
 ) -> None:
     """Train a potential on labelled structures, and on experiment. Run it again to continue where it was stopped."""
     from fusepot.potential_file import load_potential
-    from fusepot.training.config import load_config, parse_config
+    from fusepot.training.config import load_config
     from fusepot.training.dft import train as train_on_labels
     from fusepot.training.fused import train_further
 
-    settings = load_config(config)
-    if seed is not None:
-        # What the file leaves out stays left out: `start` brings its own [model].
-        content = settings.model_dump(mode="json", exclude_unset=True)
-        settings = parse_config({**content, "training": {**content["training"], "seed": seed}})
+    seeds = [] if seed is None else [f"training.seed = {seed}"]
+    settings = load_config(config, changes=[*(changes or []), *seeds])
     folder = folder or Path(f"{config.stem}{'' if seed is None else f'-seed{seed}'}-run")
     if settings.strategy == "dft":
         _labels_stage(settings, folder, resume=resume, train=train_on_labels)

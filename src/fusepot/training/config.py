@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
-from fusepot.toml_files import Section, parse_section, read_toml
+from fusepot.toml_files import Section, parse_section, read_toml, with_changes
 from fusepot.training.experiment_sections import ExperimentSection, FusedSection
 from fusepot.training.sections import DataSection, LossSection, ModelSection, OptimizerSection, TrainingSection
 
@@ -61,24 +61,28 @@ class TrainConfig(Section):
         return self.fused or FusedSection()
 
 
-def load_config(path: str | Path) -> TrainConfig:
+def load_config(path: str | Path, *, changes: Sequence[str] = ()) -> TrainConfig:
     """Read a TOML file. The files that it names are taken from its own folder, unless their paths are absolute.
+
+    Args:
+        path: of the file.
+        changes: keys to be set to something else, each a line of TOML: ``experiment.temperatures_K = [323]``.
 
     Raises:
         ConfigError: no such file, no TOML, an unknown key (names the nearest known one), an unusable value.
     """
     folder = Path(path).parent
-    config = parse_config(read_toml(path))
-    changes: dict[str, Any] = {}
+    config = parse_config(with_changes(read_toml(path), changes))
+    places: dict[str, Any] = {}
     data = folder / config.data.path
     if config.data.path != "ti_pbe" or data.exists():
-        changes["data"] = config.data.model_copy(update={"path": str(data)})
+        places["data"] = config.data.model_copy(update={"path": str(data)})
     if config.experiment is not None:
         experiment = str(folder / config.experiment.path)
-        changes["experiment"] = config.experiment.model_copy(update={"path": experiment})
+        places["experiment"] = config.experiment.model_copy(update={"path": experiment})
     if config.start is not None:
-        changes["start"] = str(folder / config.start)
-    return config.model_copy(update=changes)
+        places["start"] = str(folder / config.start)
+    return config.model_copy(update=places)
 
 
 def parse_config(content: Mapping[str, Any]) -> TrainConfig:

@@ -67,7 +67,7 @@ class Row:
         unit: of all numbers.
         value: NaN where there is none; then ``problem`` says why.
         error: standard error; NaN where there is none, for static quantities.
-        reference: experimental value; None where the project has none.
+        reference: measured, or of labels where ``source`` says so; None where the project has none.
         source: of the reference.
         limit_percent: largest deviation that passes, in percent of the reference; None: nothing is judged.
         problem: what went wrong, or should be known besides.

@@ -60,8 +60,8 @@ class Part:
     title: str
     description: str
     groups: Sequence[Group]
-    compared: bool  # with an experimental value, at least once
-    source: int | None  # number of the only source of experimental values; None where there are several, or none
+    compared: bool  # with a reference value, at least once
+    source: int | None  # number of the only source of reference values; None where there are several, or none
     limited: bool  # by a limit, at least once
     columns: int
     failed: int

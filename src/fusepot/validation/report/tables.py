@@ -35,7 +35,7 @@ class Line:
 
     Attributes:
         condition: "300 K".
-        reference: experimental value, or a dash.
+        reference: value to compare with, or a dash.
         source: its number in the list of sources, or None.
         limit: in percent, or a dash.
         cells: of the potentials; None where it was not computed.
@@ -64,7 +64,7 @@ class Tally:
     Attributes:
         passed: within their limits.
         failed: outside of them, or there is no number to compare.
-        unjudged: without a limit or an experimental value.
+        unjudged: without a limit or a reference value.
         without_result: conditions of a check that have none: runs that failed, melted, or are not finished.
     """
 
@@ -76,14 +76,14 @@ class Tally:
 
 @dataclass(frozen=True)
 class MeanDeviation:
-    """Mean absolute deviation of one quantity from experiment, over conditions (supplementary table 5 of the paper).
+    """Mean absolute deviation of one quantity from its reference, over conditions (supplementary table 5 of the paper).
 
     Attributes:
         check: its title.
         quantity: "a", ...
         percent: of each potential; None where it has no number.
         counts: over how many conditions, of each potential.
-        conditions: how many have an experimental value.
+        conditions: how many have a reference value.
     """
 
     check: str
@@ -99,7 +99,7 @@ def verdict(row: Row) -> bool | None:
 
 
 def sources_of(findings: Sequence[Findings]) -> dict[str, int]:
-    """Numbers from 1 of all sources of experimental values, in the order in which they appear."""
+    """Numbers from 1 of all sources of reference values, in the order in which they appear."""
     named = [row.source for one in findings for row in one.rows if row.source and row.reference is not None]
     return {source: k for k, source in enumerate(dict.fromkeys(named), start=1)}
 
@@ -135,7 +135,7 @@ def tally(findings: Sequence[Findings], subject: Subject) -> Tally:
 
 
 def mean_deviations(checks: Sequence[tuple[Check, Findings]], subjects: Sequence[Subject]) -> list[MeanDeviation]:
-    """For every check and quantity with experimental values."""
+    """For every check and quantity with reference values."""
     result = []
     for check, findings in checks:
         compared = [row for row in findings.rows if row.reference]
