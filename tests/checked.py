@@ -8,10 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
-from fusepot.validation.execute import run_all
-from fusepot.validation.folders import Folders
+from fusepot.validation.analysis.windows import Windows
 from fusepot.validation.interface import Check, Results, Run, RunFailed, Subject
-from fusepot.validation.windows import Windows
+from fusepot.validation.running.execute import run_all
+from fusepot.validation.running.folders import Folders
 
 
 def checked(folder: Path, check: Check, subjects: Sequence[Subject], *, element: str = "Ti") -> Folders:

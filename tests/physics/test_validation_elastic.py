@@ -31,14 +31,14 @@ from fusepot.sampling.trajectory import Trajectory
 from fusepot.structure import Structure
 from fusepot.toml_files import parse_section
 from fusepot.units import GPA_PER_EV_PER_A3
+from fusepot.validation.analysis.elastic_series import Sampled, estimates, read_samples
 from fusepot.validation.checks import elastic
 from fusepot.validation.checks.elastic import ElasticCheck
-from fusepot.validation.elastic_measured import measured_at
-from fusepot.validation.elastic_section import ElasticSection, Length
-from fusepot.validation.elastic_series import Sampled, estimates, read_samples
-from fusepot.validation.execute import run_all
-from fusepot.validation.folders import Folders, deck_path
+from fusepot.validation.checks.elastic_section import ElasticSection, Length
 from fusepot.validation.interface import Row, Run, Subject
+from fusepot.validation.measured.elastic import measured_at
+from fusepot.validation.running.execute import run_all
+from fusepot.validation.running.folders import Folders, deck_path
 from seam.harness import execute
 
 FILE = Path(__file__).parents[2] / "potentials/ti-pbe-nep/potential.fusepot"

@@ -19,14 +19,14 @@ from fusepot.models import ARCHITECTURES
 from fusepot.potential import Potential
 from fusepot.potential_file import save_potential
 from fusepot.units import BOLTZMANN_EV_PER_K
-from fusepot.validation.averages import mean_of
+from fusepot.validation.analysis.averages import mean_of
+from fusepot.validation.analysis.histograms import first_shell, jackknifed, read_segments
 from fusepot.validation.checks.diffusion import DiffusionCheck, DiffusionSection
 from fusepot.validation.checks.liquid import LiquidCheck, LiquidSection
-from fusepot.validation.execute import error_in
-from fusepot.validation.folders import Folders
-from fusepot.validation.histograms import first_shell, jackknifed, read_segments
+from fusepot.validation.checks.liquid_run import Length, MeltSection, liquid_run, read_liquid
 from fusepot.validation.interface import Run, RunFailed, Subject
-from fusepot.validation.liquid_run import Length, MeltSection, liquid_run, read_liquid
+from fusepot.validation.running.execute import error_in
+from fusepot.validation.running.folders import Folders
 
 ARGON = MeltSection(melt_K=100, superheat_K=300, a=3.75, c=6.12, triplet_cutoff_A=5.2)
 KELVIN = 84.0  # 0.7 in units of the well depth

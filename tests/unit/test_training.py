@@ -21,7 +21,7 @@ from fusepot.training.metrics import read_metrics
 from fusepot.training.optimizer import learning_rate
 from fusepot.training.run import CHECKPOINT, METRICS
 from fusepot.training.sections import OptimizerSection
-from fusepot.validation.parity import evaluate
+from fusepot.validation.analysis.parity import evaluate
 
 BASE = {
     "model": {"architecture": "lennard-jones", "settings": {"cutoff": 4.5, "sigma": 2.2}, "dtype": "float64"},

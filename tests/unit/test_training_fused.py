@@ -30,7 +30,7 @@ from fusepot.training.loss import no_sums
 from fusepot.training.optimizer import learning_rate
 from fusepot.training.run import CHECKPOINT, METRICS
 from fusepot.training.turns import Epoch, Step, Turns
-from fusepot.validation.parity import evaluate
+from fusepot.validation.analysis.parity import evaluate
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -20,11 +20,11 @@ from fusepot.potential import predict, predict_many
 from fusepot.potential_file import load_potential, save_potential
 from fusepot.samples import rotation
 from fusepot.structure import Structure
+from fusepot.validation.analysis.held_out import held_out
+from fusepot.validation.analysis.lammps_data import dump_file, periodic, served_predictions
+from fusepot.validation.analysis.parity import errors
 from fusepot.validation.checks.errors import ErrorsCheck, ErrorsSection
-from fusepot.validation.held_out import held_out
 from fusepot.validation.interface import Subject
-from fusepot.validation.lammps_data import dump_file, periodic, served_predictions
-from fusepot.validation.parity import errors
 
 SHIPPED = Path(__file__).parents[2] / "potentials/ti-pbe-nep/potential.fusepot"
 

@@ -11,12 +11,12 @@ import pytest
 from checked import NoRuns, windows_of
 from fusepot.errors import DataError, InputError
 from fusepot.units import BOLTZMANN_EV_PER_K, EV_FS2_PER_A2_AMU
-from fusepot.validation.averages import mean_of
+from fusepot.validation.analysis.averages import mean_of
+from fusepot.validation.analysis.histograms import averaged, first_shell, jackknifed, read_segments
+from fusepot.validation.analysis.windows import read_windows
 from fusepot.validation.checks.liquid import LiquidCheck, LiquidSection
-from fusepot.validation.histograms import averaged, first_shell, jackknifed, read_segments
+from fusepot.validation.checks.liquid_run import Length, MeltSection
 from fusepot.validation.interface import RunFailed
-from fusepot.validation.liquid_run import Length, MeltSection
-from fusepot.validation.windows import read_windows
 
 ARGON = MeltSection(melt_K=100, superheat_K=300, a=3.75, c=6.12, triplet_cutoff_A=5.2)
 KELVIN = 84.0  # 0.7 in units of the well depth

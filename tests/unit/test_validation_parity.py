@@ -13,7 +13,7 @@ import potentials
 from fusepot.data import Dataset
 from fusepot.potential import predict, predict_many
 from fusepot.units import GPA_PER_EV_PER_A3
-from fusepot.validation.parity import evaluate, predict_all_members, uncertainty
+from fusepot.validation.analysis.parity import evaluate, predict_all_members, uncertainty
 
 
 def test_errors_are_what_numpy_says():

@@ -462,6 +462,14 @@ def test_curves_experiment_and_ticks(findings):
     assert [text.get_text() for text in figure.legends[0].get_texts()] == list(NAMES)  # once each, not once per band
 
 
+def test_marks_of_experiment_are_not_joined():
+    x, y = np.array([1.0, 2.0, 3.0]), np.array([3.0, 5.0, 4.0])
+    curves = [Curve("measured", x, y, style=style) for style in ("reference", "marks")]
+    for curve, dashes, marker in zip(curves, ("--", "None"), ("none", "x"), strict=True):
+        (line,) = figure_of(Plot("p", "p", "x", "y", [curve]), []).axes[0].lines
+        assert (line.get_linestyle(), line.get_marker(), line.get_color()) == (dashes, marker, "black")
+
+
 def test_error_bars_end_where_they_should():
     curve = Curve("dft", np.array([1.0, 2.0]), np.array([5.0, 6.0]), np.array([0.5, NAN]), "points")
     axes = figure_of(Plot("x", "x", "x", "y", [curve]), NAMES).axes[0]

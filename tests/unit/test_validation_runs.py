@@ -18,13 +18,13 @@ import psutil
 import pytest
 
 from fusepot.errors import InputError
-from fusepot.validation import execute
-from fusepot.validation.averages import mean_of, read_averages
+from fusepot.validation.analysis.averages import mean_of, read_averages
+from fusepot.validation.analysis.phases import require_phase
 from fusepot.validation.checks import lattice
-from fusepot.validation.execute import ValidationInterrupted, error_in, launch_command, run_all, run_one
-from fusepot.validation.folders import RESTART_END, Folders, deck_path, drop_half_lines, newest_restart
 from fusepot.validation.interface import Run, RunFailed, Subject
-from fusepot.validation.phases import require_phase
+from fusepot.validation.running import execute
+from fusepot.validation.running.execute import ValidationInterrupted, error_in, launch_command, run_all, run_one
+from fusepot.validation.running.folders import RESTART_END, Folders, deck_path, drop_half_lines, newest_restart
 
 POTENTIAL = Path(__file__).parents[2] / "potentials" / "ti-pbe-nep" / "potential.fusepot"
 ENDLESS = 2_000_000  # steps: minutes, whatever the machine
@@ -146,7 +146,7 @@ def test_what_a_result_depends_on(finished, monkeypatch, tmp_path):
         folders.folder(hcp(run.subject, temperature=301))
     deck = tmp_path / "npt_hcp.in"
     deck.write_bytes(deck_path("npt_hcp.in").read_bytes() + b"# edited\n")
-    monkeypatch.setattr("fusepot.validation.folders.deck_path", lambda name: tmp_path / name)
+    monkeypatch.setattr("fusepot.validation.running.folders.deck_path", lambda name: tmp_path / name)
     assert folders.state(run) == "new"
 
 
@@ -289,8 +289,8 @@ SCRIPT = """
 import signal
 import sys
 from pathlib import Path
-from fusepot.validation.execute import run_all
-from fusepot.validation.folders import Folders
+from fusepot.validation.running.execute import run_all
+from fusepot.validation.running.folders import Folders
 from fusepot.validation.interface import Run, Subject
 
 # What runs in the background of a shell, as these tests may, has it ignored.

@@ -11,7 +11,7 @@ import pytest
 
 from fusepot.errors import InputError
 from fusepot.validation.interface import Run, Subject
-from fusepot.validation.slurm import write_job_array
+from fusepot.validation.running.slurm import write_job_array
 
 STUB = """#!/bin/bash
 printf '%s\\n' "$PWD" "$@" > "$NOTES"

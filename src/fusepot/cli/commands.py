@@ -69,8 +69,8 @@ def evaluate(
     from fusepot.data import load_dataset
     from fusepot.potential import mean
     from fusepot.potential_file import load_potential
-    from fusepot.validation.held_out import held_out
-    from fusepot.validation.parity import errors, predict_all_members, uncertainty
+    from fusepot.validation.analysis.held_out import held_out
+    from fusepot.validation.analysis.parity import errors, predict_all_members, uncertainty
 
     potential = load_potential(file)
     if data is not None:

@@ -16,7 +16,7 @@ from rich.table import Table
 if TYPE_CHECKING:
     from fusepot.testing import CheckResult
     from fusepot.training.run import Progress as RunProgress
-    from fusepot.validation.parity import Errors, Uncertainty
+    from fusepot.validation.analysis.parity import Errors, Uncertainty
 
 out, err = Console(), Console(stderr=True)
 FAILED_CHECK = 1

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from fusepot.potential import Potential
     from fusepot.training.config import TrainConfig
     from fusepot.training.dft import TrainingResult
-    from fusepot.validation.parity import Errors
+    from fusepot.validation.analysis.parity import Errors
 
 POTENTIAL, PRETRAINING = "potential.fusepot", "dft"
 
@@ -106,7 +106,7 @@ def _holds(file: Path, potential: Potential) -> bool:
 
 def _judge(result: TrainingResult) -> dict[str, Errors]:
     """Errors on the test, validation and training set; predicted together, so that shapes are compiled once."""
-    from fusepot.validation.parity import errors, predict_all
+    from fusepot.validation.analysis.parity import errors, predict_all
 
     predictions = predict_all(result.potential, result.dataset)
     parts = {name: part for name, part in result.split._asdict().items() if len(part)}

@@ -86,7 +86,7 @@ def _preset(*, quick: bool, standard: bool, paper: bool) -> Preset:
 def _run(validation: Validation, runs: list[Run], *, jobs: int, ranks: int) -> int:
     """Run what is left; returns how many runs have no result."""
     from fusepot.training.interrupt import stop_signals
-    from fusepot.validation.execute import run_all
+    from fusepot.validation.running.execute import run_all
 
     folders = validation.folders
     left = [one for one in runs if folders.state(one) in ("new", "begun")]
@@ -106,7 +106,7 @@ def _run(validation: Validation, runs: list[Run], *, jobs: int, ranks: int) -> i
 
 
 def _write_array(validation: Validation, folder: Path, only: Sequence[str], *, ranks: int, jobs: int) -> None:
-    from fusepot.validation.slurm import write_job_array
+    from fusepot.validation.running.slurm import write_job_array
 
     left = [one for one in validation.runs if validation.folders.state(one) in ("new", "begun")]
     command = ["fusepot", "validate", *(str(subject.file) for subject in validation.subjects)]

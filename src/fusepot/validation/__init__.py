@@ -1,1 +1,1 @@
-"""What a trained potential is worth."""
+"""What a trained potential is worth: runs of LAMMPS decks, what they leave, and a page beside experiment."""

@@ -107,14 +107,15 @@ class Curve:
         x: (n,).
         y: (n,); NaN breaks a line.
         error: (n,) standard errors, or None.
-        style: "line", "points" (both with error bars where there are errors), or "reference" for experiment.
+        style: "line" and "points" of a potential, "reference" for experiment (all with error bars where there are
+            errors), or "marks" for points of experiment that no line joins.
     """
 
     label: str
     x: FloatArray
     y: FloatArray
     error: FloatArray | None = None
-    style: Literal["line", "points", "reference"] = "line"
+    style: Literal["line", "points", "reference", "marks"] = "line"
 
 
 @dataclass(frozen=True)

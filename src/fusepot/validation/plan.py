@@ -20,12 +20,12 @@ from pydantic import field_validator
 from fusepot.toml_files import Section, parse_section, read_toml
 from fusepot.validation.checks.diffusion import DiffusionCheck, DiffusionSection
 from fusepot.validation.checks.elastic import ElasticCheck
+from fusepot.validation.checks.elastic_section import ElasticSection
 from fusepot.validation.checks.energy_volume import EnergyVolumeCheck, EnergyVolumeSection
 from fusepot.validation.checks.errors import ErrorsCheck, ErrorsSection
 from fusepot.validation.checks.lattice import LatticeCheck, LatticeSection
 from fusepot.validation.checks.liquid import LiquidCheck, LiquidSection
 from fusepot.validation.checks.phonons import PhononsCheck, PhononsSection
-from fusepot.validation.elastic_section import ElasticSection
 from fusepot.validation.interface import Check
 from fusepot.validation.presets import Preset
 

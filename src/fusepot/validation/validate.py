@@ -9,10 +9,10 @@ from pathlib import Path
 
 from fusepot.errors import InputError
 from fusepot.potential_file import load_potential
-from fusepot.validation.folders import Folders
 from fusepot.validation.interface import Check, Findings, Run, Subject
 from fusepot.validation.plan import checks_of, load_plan
 from fusepot.validation.presets import Preset
+from fusepot.validation.running.folders import Folders
 
 RUNS = "runs"  # the folder of all runs, below that of the report
 

@@ -14,11 +14,11 @@ from fusepot.data.experiment import Measurement, interpolate, load_measurements
 from fusepot.errors import InputError
 from fusepot.observables.statistics import BLOCKS, block_error
 from fusepot.structure import FloatArray
-from fusepot.validation.averages import Mean, mean_of
+from fusepot.validation.analysis.averages import Mean, mean_of
+from fusepot.validation.analysis.windows import Windows
+from fusepot.validation.checks.liquid_run import DIFFUSION, MeltSection, liquid_run, read_liquid
 from fusepot.validation.interface import Curve, Findings, Plot, Results, Row, Run, RunFailed, Subject
-from fusepot.validation.liquid_run import DIFFUSION, MeltSection, liquid_run, read_liquid
 from fusepot.validation.presets import Preset, few
-from fusepot.validation.windows import Windows
 
 GREEN_KUBO, EINSTEIN = "D, Green-Kubo", "D, mean square displacement"
 MOST_APART = 3.0  # standard errors between the two, before it is said in the table

@@ -12,14 +12,14 @@ from fusepot.data.crystals import PROTOTYPES, table_path
 from fusepot.data.experiment import Measurement, interpolate, load_measurements
 from fusepot.errors import ConfigError
 from fusepot.observables import Observable, find_observable
-from fusepot.validation.averages import Mean
-from fusepot.validation.elastic_measured import MODULI, constants_of, measured_at, other_sources, reference_curves
-from fusepot.validation.elastic_section import LENGTHS, ElasticSection, Length
-from fusepot.validation.elastic_series import estimates, read_samples
-from fusepot.validation.folders import PREFIX
+from fusepot.validation.analysis.averages import Mean
+from fusepot.validation.analysis.elastic_series import estimates, read_samples
+from fusepot.validation.analysis.phases import require_phase
+from fusepot.validation.checks.elastic_section import LENGTHS, ElasticSection, Length
 from fusepot.validation.interface import Curve, Findings, Plot, Results, Row, Run, RunFailed, Subject
-from fusepot.validation.phases import require_phase
+from fusepot.validation.measured.elastic import MODULI, constants_of, measured_at, other_sources, reference_curves
 from fusepot.validation.presets import Preset, few
+from fusepot.validation.running.folders import PREFIX
 
 PRESSURE = "pressure"
 

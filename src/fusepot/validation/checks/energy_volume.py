@@ -14,9 +14,8 @@ from fusepot.data import load_dataset
 from fusepot.data.crystals import table_path
 from fusepot.data.experiment import load_measurements
 from fusepot.toml_files import Section
-from fusepot.validation.birch_murnaghan import LEAST, NEAR, Fit, Points, fit_or_reason
+from fusepot.validation.analysis.birch_murnaghan import LEAST, NEAR, Fit, Points, fit_or_reason
 from fusepot.validation.interface import Curve, Findings, Plot, Results, Row, Run, RunFailed, Subject
-from fusepot.validation.marks import marks
 
 CRYSTALS = ("hcp", "fcc", "bcc")
 POINTS = 17
@@ -209,7 +208,7 @@ def _drawn(label: str, points: Points, zero: float) -> list[Curve]:
     """Labels as markers, and a cubic spline through them."""
     volumes = np.linspace(points.volumes[0], points.volumes[-1], SMOOTH)
     energies = 1e3 * (points.energies - zero)
-    found = [marks(label, points.volumes, energies)]
+    found = [Curve(label, points.volumes, energies, style="marks")]
     if len(points.volumes) > 2:
         spline = CubicSpline(points.volumes, energies)
         found.insert(0, Curve(label, volumes, spline(volumes), style="reference"))

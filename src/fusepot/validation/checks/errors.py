@@ -14,10 +14,10 @@ from fusepot.data import load_dataset
 from fusepot.potential_file import read_header
 from fusepot.structure import FloatArray
 from fusepot.toml_files import Section
-from fusepot.validation.held_out import HeldOut, held_out
+from fusepot.validation.analysis.held_out import HeldOut, held_out
+from fusepot.validation.analysis.lammps_data import dump_file, served_predictions
+from fusepot.validation.analysis.parity import QUANTITIES, Errors, errors
 from fusepot.validation.interface import Curve, Findings, Plot, Results, Row, Run, RunFailed, Subject
-from fusepot.validation.lammps_data import dump_file, served_predictions
-from fusepot.validation.parity import QUANTITIES, Errors, errors
 
 SHIPPED = "ti_pbe"
 FILE = "structures.dump"

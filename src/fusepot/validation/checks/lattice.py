@@ -14,9 +14,9 @@ from fusepot.data.crystals import table_path
 from fusepot.data.experiment import Measurement, interpolate, load_measurements
 from fusepot.errors import InputError
 from fusepot.toml_files import Section
-from fusepot.validation.averages import mean_of, read_averages
+from fusepot.validation.analysis.averages import mean_of, read_averages
+from fusepot.validation.analysis.phases import require_phase
 from fusepot.validation.interface import Curve, Findings, Plot, Results, Row, Run, RunFailed, Subject
-from fusepot.validation.phases import require_phase
 from fusepot.validation.presets import Preset, few
 
 BAR_PER_GPA = 1e4

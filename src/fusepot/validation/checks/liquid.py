@@ -10,11 +10,11 @@ import numpy as np
 from pydantic import Field, PositiveFloat
 
 from fusepot.toml_files import Section
-from fusepot.validation.averages import Mean, mean_of
-from fusepot.validation.curves import load_curve
-from fusepot.validation.histograms import averaged, first_shell, jackknifed
+from fusepot.validation.analysis.averages import Mean, mean_of
+from fusepot.validation.analysis.histograms import averaged, first_shell, jackknifed
+from fusepot.validation.checks.liquid_run import R_MAX, STRUCTURE, Liquid, MeltSection, liquid_run, read_liquid
 from fusepot.validation.interface import Curve, Findings, Plot, Results, Row, Run, RunFailed, Subject
-from fusepot.validation.liquid_run import R_MAX, STRUCTURE, Liquid, MeltSection, liquid_run, read_liquid
+from fusepot.validation.measured.curves import load_curve
 from fusepot.validation.presets import Preset
 
 QUANTITIES = {

@@ -14,9 +14,8 @@ from pydantic import Field, PositiveFloat
 
 from fusepot.structure import Structure
 from fusepot.toml_files import Section
-from fusepot.validation.interface import Curve, Findings, Plot, Results, Row, Run, RunFailed, Subject
-from fusepot.validation.lammps_data import data_file, dump_file, relaxed, served_predictions, stretched
-from fusepot.validation.lattice_dynamics import (
+from fusepot.validation.analysis.lammps_data import data_file, dump_file, relaxed, served_predictions, stretched
+from fusepot.validation.analysis.lattice_dynamics import (
     DISTANCE,
     PATH,
     Density,
@@ -29,8 +28,8 @@ from fusepot.validation.lattice_dynamics import (
     hcp,
     supercells,
 )
-from fusepot.validation.marks import marks
-from fusepot.validation.phonon_measured import Measured, place, read_measured
+from fusepot.validation.interface import Curve, Findings, Plot, Results, Row, Run, RunFailed, Subject
+from fusepot.validation.measured.phonons import Measured, place, read_measured
 from fusepot.validation.presets import Preset
 
 SUPERCELLS: Mapping[Preset, Repeat] = MappingProxyType({"quick": (3, 3, 2), "standard": (5, 5, 3), "paper": (5, 5, 3)})
@@ -185,7 +184,9 @@ class PhononsCheck:
             curves.append(Curve(name, x, y))
         if measured:
             x = np.array([place(point, ticks) for point in measured])
-            curves.append(marks(self.section.source, x, np.array([point.frequency for point in measured])))
+            curves.append(
+                Curve(self.section.source, x, np.array([point.frequency for point in measured]), style="marks")
+            )
         labels = list(zip(map(float, ticks), PATH, strict=True))
         return Plot(f"{self.name}_dispersion", "Phonon dispersion", "", "frequency (THz)", curves, labels)
 

@@ -20,6 +20,7 @@ SIZE = (6.4, 4.4)  # inches
 DPI = 160
 FEW = 50  # points that a thin line leads through; more are a cloud
 LEGEND_WIDTH = 76  # characters that fit beside each other
+EXPERIMENT = ("reference", "marks")
 EXPERIMENT_DASHES = ((0, (4, 2)), (0, (1, 1.5)), (0, (6, 2, 1, 2)), (0, (2, 2)))
 EXPERIMENT_MARKERS = ("x", "+", "1", "2")
 
@@ -42,9 +43,9 @@ def figure_of(plot: Plot, names: Sequence[str]) -> Figure:
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()
     entries: dict[str, Line2D] = {}
-    experiments = list(dict.fromkeys(curve.label for curve in plot.curves if curve.style == "reference"))
+    experiments = list(dict.fromkeys(curve.label for curve in plot.curves if curve.style in EXPERIMENT))
     for curve in plot.curves:
-        if curve.style == "reference":
+        if curve.style in EXPERIMENT:
             line = _draw_experiment(axes, curve, experiments.index(curve.label))
         else:
             line = _draw_curve(axes, curve, names)
@@ -96,7 +97,7 @@ def _draw_curve(axes: Axes, curve: Curve, names: Sequence[str]) -> Line2D:
 def _draw_experiment(axes: Axes, curve: Curve, place: int) -> Line2D:
     """Dashes; markers where points are too few or too far apart for a line, or have errors."""
     place %= len(EXPERIMENT_DASHES)
-    lonely = int(_finite(curve).sum()) < 2
+    lonely = curve.style == "marks" or int(_finite(curve).sum()) < 2
     marker = EXPERIMENT_MARKERS[place] if lonely or curve.error is not None else "none"
     dashes = "none" if lonely else EXPERIMENT_DASHES[place]
     (line,) = axes.plot(curve.x, curve.y, marker=marker, color="black", linestyle=dashes, linewidth=1.4, markersize=7)

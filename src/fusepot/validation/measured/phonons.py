@@ -11,7 +11,7 @@ import numpy as np
 
 from fusepot.errors import DataError
 from fusepot.structure import FloatArray
-from fusepot.validation.lattice_dynamics import PATH
+from fusepot.validation.analysis.lattice_dynamics import PATH
 
 
 class Measured(NamedTuple):

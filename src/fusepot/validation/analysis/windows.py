@@ -19,7 +19,7 @@ import numpy as np
 from scipy.integrate import cumulative_trapezoid
 
 from fusepot.structure import FloatArray
-from fusepot.validation.averages import Mean, mean_of
+from fusepot.validation.analysis.averages import Mean, mean_of
 from fusepot.validation.interface import RunFailed
 
 M2_S_PER_A2_PS = 1e-8  # 1 Å^2/ps in m^2/s

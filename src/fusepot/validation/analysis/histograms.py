@@ -10,7 +10,7 @@ import numpy as np
 
 from fusepot.observables.statistics import BLOCKS, block_means
 from fusepot.structure import FloatArray
-from fusepot.validation.averages import Mean
+from fusepot.validation.analysis.averages import Mean
 from fusepot.validation.interface import RunFailed
 
 SECOND_SHELL = (

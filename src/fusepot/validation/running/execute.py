@@ -15,8 +15,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 from fusepot.errors import FusepotError, InputError
-from fusepot.validation.folders import Folders
 from fusepot.validation.interface import Run
+from fusepot.validation.running.folders import Folders
 
 POLL_S = 0.2
 GRACE_S = 10.0  # between the request to end and the end by force

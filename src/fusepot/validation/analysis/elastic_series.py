@@ -21,7 +21,7 @@ from fusepot.observables.statistics import BLOCKS
 from fusepot.observables.voigt import PRODUCTS, to_tensor
 from fusepot.structure import FloatArray
 from fusepot.units import BAR_PER_EV_PER_A3
-from fusepot.validation.averages import Mean, read_averages
+from fusepot.validation.analysis.averages import Mean, read_averages
 from fusepot.validation.interface import RunFailed
 
 FROM_LAMMPS = (0, 1, 2, 5, 4, 3)  # components xx yy zz yz xz xy out of LAMMPS's xx yy zz xy xz yz

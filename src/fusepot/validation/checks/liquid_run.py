@@ -15,11 +15,11 @@ from fusepot.observables.statistics import block_means
 from fusepot.potential_file import read_header
 from fusepot.structure import FloatArray
 from fusepot.toml_files import Section
-from fusepot.validation.averages import read_averages
-from fusepot.validation.histograms import read_segments
+from fusepot.validation.analysis.averages import read_averages
+from fusepot.validation.analysis.histograms import read_segments
+from fusepot.validation.analysis.windows import Windows, read_windows
 from fusepot.validation.interface import Run, RunFailed, Subject
 from fusepot.validation.presets import Preset
-from fusepot.validation.windows import Windows, read_windows
 
 VOLUME, DENSITY, TEMPERATURE, PRESSURE, ENERGY, CRYSTALLINE = range(1, 7)  # columns of run.averages
 MOST_CRYSTALLINE = 0.3  # of the atoms, in any tenth of the production; liquids have a few percent, crystals nearly all

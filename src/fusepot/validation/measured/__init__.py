@@ -1,0 +1,1 @@
+"""Measurements that a validation compares with, from tables and files of users."""
