@@ -14,6 +14,7 @@ from fusepot import huge_pages
 from fusepot.cli.committee import join_files
 from fusepot.cli.exchange import export_file, import_file
 from fusepot.cli.output import err, errors_table, out, report, uncertainty_line
+from fusepot.cli.reference import keys
 from fusepot.cli.train import train
 from fusepot.cli.validate import validate
 from fusepot.errors import FusepotError, InputError
@@ -109,6 +110,7 @@ def doctor() -> None:
 
 app.command("train")(train)
 app.command("validate")(validate)
+app.command("keys")(keys)
 app.command("committee")(join_files)
 app.command("export")(export_file)
 app.command("import")(import_file)

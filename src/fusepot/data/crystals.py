@@ -62,7 +62,7 @@ class CrystalSection(Section):
     element: str | None = None
     lattice: str | LatticeSection | None = Field(default=None, description="table with a (and c), or the constants, Å")
     file: str | None = Field(default=None, description="a periodic cell in extended XYZ, at all temperatures")
-    repeat: tuple[PositiveInt, PositiveInt, PositiveInt] = (1, 1, 1)
+    repeat: tuple[PositiveInt, PositiveInt, PositiveInt] = Field(default=(1, 1, 1), description="cells along each axis")
 
     @model_validator(mode="after")
     def _complete(self) -> CrystalSection:

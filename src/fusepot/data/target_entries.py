@@ -41,15 +41,15 @@ class Target:
 class TargetSection(Section):
     """``[[targets]]``, or a row of a long table."""
 
-    observable: str = Field(min_length=1)
-    table: str | None = None
-    quantity: str | None = None
-    value: float | None = None
-    temperature_K: PositiveFloat | None = None  # noqa: N815
-    unit: str | None = Field(default=None, min_length=1)
-    source: str | None = Field(default=None, min_length=1)
-    uncertainty: PositiveFloat | None = None
-    weight: PositiveFloat | None = None
+    observable: str = Field(min_length=1, description="as fusepot.observables calls it")
+    table: str | None = Field(default=None, description="values by temperature: a shipped table or a CSV file")
+    quantity: str | None = Field(default=None, description="the table's column, if it is not called as the observable")
+    value: float | None = Field(default=None, description="instead of a table")
+    temperature_K: PositiveFloat | None = Field(default=None, description="of the value; all, if not given")  # noqa: N815
+    unit: str | None = Field(default=None, min_length=1, description="of the value")
+    source: str | None = Field(default=None, min_length=1, description="of the value")
+    uncertainty: PositiveFloat | None = Field(default=None, description="standard error")
+    weight: PositiveFloat | None = Field(default=None, description="per unit^2; 1 / uncertainty^2 if not given")
 
     @model_validator(mode="after")
     def _complete(self) -> TargetSection:

@@ -39,6 +39,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from pydantic import Field
+
 from fusepot.data.crystals import CrystalSection, crystal_at, table_path
 from fusepot.data.experiment import load_measurements
 from fusepot.data.target_entries import Entry, Tables, Target, TargetSection, read_rows, target_at
@@ -80,11 +82,11 @@ class Experiment:
 
 
 class ExperimentFile(Section):
-    """A whole file."""
+    """An experiment file: a crystal, temperatures, and measured values."""
 
-    symmetry: str | None = None
+    symmetry: str | None = Field(default=None, description="of the crystal; observables make use of it")
     temperatures_K: tuple[float, ...]  # noqa: N815
-    rows: tuple[str, ...] = ()
+    rows: tuple[str, ...] = Field(default=(), description="CSV files, one target per row")
     crystal: CrystalSection
     targets: tuple[TargetSection, ...] = ()
 

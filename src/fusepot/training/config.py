@@ -16,7 +16,7 @@ from fusepot.training.sections import DataSection, LossSection, ModelSection, Op
 
 
 class TrainConfig(Section):
-    """A whole configuration file.
+    """A training configuration.
 
     ``strategy`` "dft" is the DFT trainer alone. "sequential" continues with the EXP trainer, "fused" lets both take
     turns; both begin with the potential of the DFT trainer, or with the file that ``start`` names.

@@ -31,7 +31,7 @@ from fusepot.validation.presets import Preset
 
 
 class ValidationSection(Section):
-    """The whole file."""
+    """A validation file: what is not named is not computed."""
 
     element: str
     errors: ErrorsSection | None = None
