@@ -1,14 +1,8 @@
-"""Elastic constants through LAMMPS: stress and Born term of every frame against fusepot's own; runs that are killed."""
+"""Elastic constants through LAMMPS: stress and Born term of every frame against fusepot's own."""
 
 from __future__ import annotations
 
-import os
-import re
-import signal
-import subprocess
 import sys
-import time
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,8 +12,7 @@ import pytest
 from ase import Atoms
 from ase.build import bulk
 
-from fusepot.data import load_measurements
-from fusepot.errors import ConfigError, FusepotError
+from elastic_checks import FILE, HCP, TINY, check_of
 from fusepot.gradient import precision
 from fusepot.observables import find_observable, make_frames, observe, terms_of
 from fusepot.observables.elastic import StatePoint, adiabatic_change, hexagonal, thermal
@@ -29,19 +22,13 @@ from fusepot.potential import Potential
 from fusepot.potential_file import load_potential, save_potential
 from fusepot.sampling.trajectory import Trajectory
 from fusepot.structure import Structure
-from fusepot.toml_files import parse_section
 from fusepot.units import GPA_PER_EV_PER_A3
 from fusepot.validation.analysis.elastic_series import Sampled, estimates, read_samples
 from fusepot.validation.checks import elastic
-from fusepot.validation.checks.elastic import ElasticCheck
-from fusepot.validation.checks.elastic_section import ElasticSection, Length
 from fusepot.validation.interface import Row, Run, Subject
-from fusepot.validation.measured.elastic import measured_at
-from fusepot.validation.running.execute import run_all
-from fusepot.validation.running.folders import Folders, deck_path
+from fusepot.validation.running.folders import deck_path
 from seam.harness import execute
 
-FILE = Path(__file__).parents[2] / "potentials/ti-pbe-nep/potential.fusepot"
 KELVIN, EQUILIBRATION, PRODUCTION, EVERY, BORN_EVERY = 300.0, 200, 800, 10, 4
 
 
@@ -176,101 +163,6 @@ def test_energies_far_from_zero(sheared: Sheared, tmp_path: Path) -> None:
     assert values[1] == pytest.approx(values[0], rel=1e-6)
 
 
-# --- whole checks ---
-
-TINY = Length({"hcp": (3, 2, 2), "bcc": (4, 4, 4), "fcc": (2, 2, 2)}, 2.0, 2000, 1500, 8000, 10, 20)
-
-
-@pytest.fixture
-def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Shorter runs than "quick"."""
-    monkeypatch.setattr(elastic, "LENGTHS", {"quick": TINY})
-
-
-def check_of(content: dict[str, object], folder: Path) -> ElasticCheck:
-    return ElasticCheck("elastic", parse_section(content, ElasticSection), "quick", folder)
-
-
-BCC = {"structure": "bcc", "table": "bcc_titanium_elastic", "temperatures_K": [1273.0], "a": 3.3, "limit_percent": 30}
-HCP = {"structure": "hcp", "table": "hcp_titanium", "temperatures_K": [300.0, 600.0], "limit_percent": 30}
-
-
-def kill_when(folders: Folders, run: Run, ready: Callable[[Path], bool]) -> None:
-    """Begin or continue a run and kill it -9 once it is that far."""
-    command, folder = folders.prepare(run), folders.path(run)
-    with (folder / "messages").open("ab") as messages:
-        job = subprocess.Popen(
-            command, cwd=folder, stdout=messages, stderr=messages, env=os.environ | {"OMP_NUM_THREADS": "1"}
-        )
-    deadline = time.monotonic() + 100
-    while not ready(folder):
-        assert job.poll() is None, (folder / "messages").read_text() + (folder / "log.lammps").read_text()[-2000:]
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-    os.kill(job.pid, signal.SIGKILL)
-    job.wait()
-
-
-def steps_in(path: Path) -> list[int]:
-    lines = path.read_text().splitlines() if path.exists() else []
-    return [int(line.split()[0]) for line in lines if line and not line.startswith("#")]
-
-
-def edges(path: Path) -> dict[str, float]:
-    """Variables of run.cell; LAMMPS keeps the first value of each."""
-    known: dict[str, float] = {}
-    for name, value in re.findall(r"^variable (\S+) index (\S+)$", path.read_text(), re.MULTILINE):
-        known.setdefault(name, float(value))
-    return known
-
-
-@pytest.mark.usefixtures("tiny")
-def test_bcc_killed_in_both_stages(tmp_path: Path) -> None:
-    """NPT finds the cell, also over an interruption, and the tables have every step that they should have."""
-    check, subject = check_of(BCC, tmp_path), Subject("nep", FILE)
-    folders = Folders(tmp_path / "runs", "Ti", {"nep": "0"})
-    (run,) = check.runs(subject)
-    folder = folders.path(run)
-    kill_when(folders, run, lambda folder: (folder / "run.restart.2").exists() and "lz_3" in edges(folder / "run.cell"))
-    assert not steps_in(folder / "run.stress")
-    first = edges(folder / "run.cell")
-    start, end = TINY.npt + TINY.equilibration, run.steps
-    kill_when(folders, run, lambda folder: max(steps_in(folder / "run.stress"), default=0) > start + 2500)
-    kept = steps_in(folder / "run.stress")
-    run_all([run], folders, jobs=1, ranks=1)
-    logs = [path.read_text() for path in sorted(folder.glob("log.lammps*"), key=lambda path: path.stat().st_mtime)]
-    assert len(logs) == 3
-    found = edges(folder / "run.cell")
-    assert len(found) == 20
-    assert first.items() <= found.items()
-
-    sampled = read_samples(folder, "run", symmetry="cubic", after=start)
-    written = steps_in(folder / "run.stress")
-    assert len(written) > len(set(written)), "it went on from before the last sample"
-    assert set(kept) <= set(written)
-    assert sorted(set(written)) == list(range(start, end + 1, TINY.sample_every))
-    between = TINY.sample_every * TINY.born_every
-    assert sorted(set(steps_in(folder / "run.born"))) == [s for s in range(start, end + 1) if s % between == 0]
-    edge = np.mean([found[f"lx_{part}"] for part in range(6, 11)])
-    assert sampled.volume == pytest.approx(edge**3, rel=1e-8)
-    assert edge / 4 == pytest.approx(3.30, abs=0.05)
-    # Other random numbers after the interruption.
-    seeds = [word for log in logs for word in re.findall(r"^fix +noise all langevin .* (\d+) zero yes", log, re.M)]
-    assert len(set(seeds)) == len(seeds) == 2, seeds
-
-    rows = {row.quantity: row for row in check.findings([subject], folders).rows}
-    assert list(rows) == ["C11", "C12", "C44", "K", "G", "Poisson's ratio", "pressure"]
-    assert all(row.problem == "" and np.isfinite(row.value) and row.error > 0 for row in rows.values())
-    assert rows["C11"].value == pytest.approx(98, abs=5 * rows["C11"].error + 10)  # the paper's DFT model
-    assert rows["C44"].value == pytest.approx(27.4, abs=5 * rows["C44"].error + 4)
-    assert rows["K"].value == pytest.approx((rows["C11"].value + 2 * rows["C12"].value) / 3, rel=1e-9)
-    assert abs(rows["pressure"].value) < 0.5
-    assert rows["C11"].reference == 97.7
-    assert rows["C11"].source == "Ledbetter"
-    assert rows["K"].reference == pytest.approx((97.7 + 2 * 82.7) / 3)
-    assert rows["K"].passed
-
-
 class Fixed:
     """Results of runs, all in one folder."""
 
@@ -322,34 +214,3 @@ def test_a_run_of_no_use_has_no_numbers(
         assert words in row.problem
         assert np.isnan(row.value)
         assert not row.passed
-
-
-@pytest.mark.usefixtures("tiny")
-def test_runs_have_the_measured_cell(tmp_path: Path) -> None:
-    check = check_of(HCP, tmp_path)
-    runs = check.runs(Subject("nep", FILE))
-    assert [run.name for run in runs] == ["nep/elastic/300K", "nep/elastic/600K"]
-    assert runs[0].variables["a"] == pytest.approx(2.95059 + (2.95125 - 2.95059) * 2 / 25)
-    assert runs[0].variables["npt"] == 0
-    assert runs[0].atoms == 48
-    assert check_of(HCP | {"cells": [2, 3, 4]}, tmp_path).runs(Subject("nep", FILE))[0].atoms == 96
-    with pytest.raises(ConfigError, match="has none"):
-        check_of({name: value for name, value in BCC.items() if name != "a"}, tmp_path).runs(Subject("nep", FILE))
-    with pytest.raises(FusepotError, match="between 4 and 973 K"):
-        check_of(HCP | {"temperatures_K": [1273.0]}, tmp_path).runs(Subject("nep", FILE))
-    with pytest.raises(ConfigError, match="a and c for hcp"):
-        check_of(HCP | {"a": 2.9}, tmp_path)
-
-
-def test_measured_constants() -> None:
-    hcp, bcc = load_measurements("hcp_titanium"), load_measurements("bcc_titanium_elastic")
-    (at,) = measured_at(hcp, "hexagonal", 310.5)
-    assert at.values["C44"] == pytest.approx((46.7 + 46.2) / 2)
-    c = at.values
-    assert c["K"] == pytest.approx(2 / 9 * (c["C11"] + c["C12"] + 2 * c["C13"] + c["C33"] / 2))
-    shear = (12 * c["C44"] + 7 * c["C11"] - 5 * c["C12"] + 2 * c["C33"] - 4 * c["C13"]) / 30
-    assert c["G"] == pytest.approx(shear)
-    assert c["Poisson's ratio"] == pytest.approx((3 * c["K"] - 2 * shear) / (6 * c["K"] + 2 * shear))
-    assert [one.source for one in measured_at(bcc, "cubic", 1273)] == ["Ledbetter", "Fisher"]
-    assert [one.source for one in measured_at(bcc, "cubic", 1293)] == ["Petry"]
-    assert measured_at(bcc, "cubic", 1280) == []

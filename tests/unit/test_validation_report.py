@@ -1,4 +1,4 @@
-"""The report: numbers as readers want them, one self-contained page, the same numbers as JSON, and the plots."""
+"""The report: one self-contained page, the same numbers as JSON, and files of plots."""
 
 from __future__ import annotations
 
@@ -9,44 +9,22 @@ import json
 import re
 import subprocess
 import sys
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from html.parser import HTMLParser
 from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
 import pytest
-from matplotlib.colors import to_hex
 from matplotlib.image import imread
 
+import reported
 from fusepot.errors import InputError
-from fusepot.validation.interface import Curve, Findings, Plot, Row, Subject
+from fusepot.validation.interface import Curve, Findings, Plot, Subject
 from fusepot.validation.report import Context, write_report
-from fusepot.validation.report.plots import describe, draw, figure_of
-from fusepot.validation.report.rounding import percent, plain, with_error
-from fusepot.validation.report.styles import STYLES, style_of
-from fusepot.validation.report.tables import groups_of, mean_deviations, sources_of, tally
+from reported import MELTED, SOURCE, Section, lattice_rows
 
-NAN = float("nan")
-NAMES = ("dft", "<sequential> & co", "fused")
-SOURCE = "Souvatzis et al., PRL 99 <2007>"
-MELTED = "the crystal is hcp no more: 0 % fcc, 12 % hcp"
 VOID = {"meta", "img", "br", "link", "hr", "input"}
-
-
-@dataclass(frozen=True)
-class Section:
-    """A check that needs no runs."""
-
-    name: str
-    title: str
-    description: str = "NVT & <more>."
-
-    def runs(self, subject):
-        return []
-
-    def findings(self, subjects, results):
-        raise NotImplementedError
 
 
 class Page(HTMLParser):
@@ -91,58 +69,17 @@ class Page(HTMLParser):
 
 @pytest.fixture(scope="module")
 def subjects(tmp_path_factory) -> list[Subject]:
-    folder = tmp_path_factory.mktemp("potentials")
-    for k, _ in enumerate(NAMES):
-        (folder / f"{k}.fusepot").write_bytes(bytes([k]))
-    return [Subject(name, folder / f"{k}.fusepot") for k, name in enumerate(NAMES)]
-
-
-def lattice_rows(values: dict[str, list[float]], limit: float | None = 0.2) -> list[Row]:
-    """A at 300 and 900 K; experiment has 2.95 and 2.96 Å. numpy's numbers, as checks have them."""
-    return [
-        Row(
-            "a", f"{kelvin} K", name, "Å", np.float64(value), 4.2e-4, reference, SOURCE, limit,
-            problem="" if np.isfinite(value) else MELTED,
-        )
-        for name, pair in values.items()
-        for kelvin, reference, value in zip((300, 900), (2.95, 2.96), pair, strict=True)
-    ]  # fmt: skip
+    return reported.subjects(tmp_path_factory.mktemp("potentials"))
 
 
 @pytest.fixture(scope="module")
 def findings() -> list[tuple[Section, Findings]]:
-    rows = lattice_rows({NAMES[0]: [2.9622, NAN], NAMES[1]: [2.9506, 2.9611], NAMES[2]: [2.9524, 2.9640]})
-    x = np.array([300.0, 900.0])
-    curves = [
-        Curve(NAMES[0], x, np.array([2.9622, NAN]), np.array([4e-4, NAN]), "points"),
-        Curve(NAMES[1], x, np.array([2.9506, 2.9611]), np.array([4e-4, 4e-4]), "points"),
-        Curve(NAMES[2], x, np.array([NAN, NAN]), np.array([NAN, NAN]), "points"),
-        Curve("experiment", x, np.array([2.95, 2.96]), style="reference"),
-    ]
-    path = np.linspace(0, 2, 30)
-    bands = [Curve(name, path, k * 3 + 2 * np.sin(path) - 0.1) for name in NAMES for k in range(2)]
-    elastic = [
-        Row("C44", "bcc 1273 K", name, "GPa", 37.512, 2.34, reference, source, None, problem="correlated blocks")
-        for name in NAMES
-        for reference, source in ((37.5, "Ledbetter"), (33.6, "Fisher"))
-    ]
-    static = [Row("energy", "hcp", NAMES[0], "eV/atom", -6.6333333), Row("modes", "hcp", NAMES[2], "", 0.0)]
-    return [
-        (Section("lattice", "Lattice constants"), Findings(rows, [Plot("a", "a of hcp", "T (K)", "a (Å)", curves)])),
-        (Section("bcc", "Elastic constants"), Findings(elastic, (), ["Remark with <b>."])),
-        (
-            Section("phonons", "Phonons"),
-            Findings(static, [Plot("A", "Bands", "", "THz", bands, [(0, "Γ"), (1.2, "M"), (2, "K")])]),
-        ),
-        (Section("none", "Nothing at all"), Findings(())),
-    ]
+    return reported.findings()
 
 
 @pytest.fixture(scope="module")
 def context(tmp_path_factory) -> Context:
-    experiment = tmp_path_factory.mktemp("plan") / "ti.toml"
-    experiment.write_text('element = "Ti"\n')
-    return Context("Titanium <report>", "quick", experiment, {"LAMMPS": "2025", "fusepot": "0.1"}, "2026-01-02", "Ti")
+    return reported.context(tmp_path_factory.mktemp("plan"))
 
 
 @pytest.fixture(scope="module")
@@ -156,117 +93,6 @@ def out(tmp_path_factory, subjects, findings, context) -> Path:
 @pytest.fixture(scope="module")
 def page(out) -> Page:
     return Page((out / "report.html").read_text(encoding="utf-8"))
-
-
-@pytest.mark.parametrize(
-    ("value", "error", "text"),
-    [
-        (2.950613, 0.000431, "2.9506 ± 0.0004"),
-        (2.950613, 0.000151, "2.95061 ± 0.00015"),
-        (2.950613, 0.00296, "2.951 ± 0.003"),
-        (2.950613, 0.0999, "2.95 ± 0.10"),
-        (176.1, 3.4, "176 ± 3"),
-        (176.1, 0.0, "176.1"),
-        (176.1, NAN, "176.1"),
-        (1761.44, 34.2, "1760 ± 30"),
-        (-6.63333333, NAN, "−6.6333"),
-        (-0.6, 0.04, "−0.60 ± 0.04"),
-        (-0.0001, 0.3, "0.0 ± 0.3"),
-        (0.0, NAN, "0"),
-        (0.0, 0.012, "0.000 ± 0.012"),
-        (3.0, NAN, "3"),
-        (5.291e-9, 1.52e-10, "(5.29 ± 0.15)·10⁻⁹"),
-        (5.291e-9, NAN, "5.291·10⁻⁹"),
-        (1.23456e8, NAN, "1.2346·10⁸"),
-        (1.0, 1e-17, "1.00000000000 ± 0.00000000000"),
-        (0.001, 25.0, "0 ± 25"),
-        (NAN, NAN, "–"),
-        (float("inf"), 1.0, "–"),
-        (2.0, float("inf"), "2"),
-    ],
-)
-def test_values_with_errors(value, error, text):
-    assert with_error(value, error) == text
-
-
-@pytest.mark.parametrize(
-    ("value", "decimals", "text"),
-    [
-        (2.94398, 5, "2.94398"), (2.94398, 2, "2.94"), (162.342857, 1, "162.3"), (99.0, 1, "99"), (36.0, 3, "36"),
-        (0.32, 0, "0.32"), (5.291e-9, 12, "5.291·10⁻⁹"), (5.2913333e-9, 10, "5.3·10⁻⁹"), (1.23456789, None, "1.2346"),
-        (None, None, "–"), (NAN, 3, "–"), (0.0, 2, "0"),
-    ],
-)  # fmt: skip
-def test_values_without_errors(value, decimals, text):
-    assert plain(value, decimals) == text
-
-
-@pytest.mark.parametrize(
-    ("value", "text"),
-    [(0.1234, "+0.12 %"), (-0.004, "+0.00 %"), (-3.456, "−3.46 %"), (12.34, "+12.3 %"), (-123.4, "−123 %"),
-     (9.996, "+10.0 %"), (None, "–"), (NAN, "–")],
-)  # fmt: skip
-def test_deviations(value, text):
-    assert percent(value) == text
-
-
-def test_lines_by_quantity_and_condition(subjects, findings):
-    _, found = findings[0]
-    (group,) = groups_of(found.rows, subjects, sources_of([found]))
-    assert (group.quantity, group.unit) == ("a", "Å")
-    first, second = group.lines
-    assert (first.condition, first.reference, first.source, first.limit) == ("300 K", "2.95", 1, "± 0.2 %")
-    assert [cell.value for cell in first.cells] == ["2.9622 ± 0.0004", "2.9506 ± 0.0004", "2.9524 ± 0.0004"]
-    assert [cell.deviation for cell in first.cells] == ["+0.41 %", "+0.02 %", "+0.08 %"]
-    assert [cell.passed for cell in first.cells] == [False, True, True]
-    melted = second.cells[0]
-    assert (melted.value, melted.deviation, melted.passed, melted.problem) == ("", "", False, MELTED)
-
-
-def test_several_experiments_for_one_condition_are_several_lines(subjects, findings):
-    _, found = findings[1]
-    (group,) = groups_of(found.rows, subjects, sources_of([found]))
-    assert [(line.reference, line.source) for line in group.lines] == [("37.5", 1), ("33.6", 2)]
-    assert all(cell.problem == "correlated blocks" for line in group.lines for cell in line.cells)
-
-
-def test_potentials_may_have_different_rows(subjects, findings):
-    _, found = findings[2]
-    energy, modes = groups_of(found.rows, subjects, {})
-    assert [cell and cell.value for cell in energy.lines[0].cells] == ["−6.6333", None, None]
-    assert [cell and cell.value for cell in modes.lines[0].cells] == [None, None, "0"]
-
-
-def test_rows_of_strangers_are_refused(subjects):
-    with pytest.raises(InputError, match="a row of another"):
-        groups_of([Row("a", "300 K", "another", "Å", 1.0)], subjects, {})
-
-
-def test_sums(subjects, findings):
-    found = [one for _, one in findings]
-    sums = [tally(found, subject) for subject in subjects]
-    assert [(s.passed, s.failed, s.unjudged, s.without_result) for s in sums] == [
-        (0, 2, 3, 1),
-        (2, 0, 2, 0),
-        (2, 0, 3, 0),
-    ]
-    rows = [Row(q, c, "dft", "", NAN, problem="did not run") for q in ("a", "c") for c in ("300 K", "900 K")]
-    assert tally([Findings(rows), Findings(rows)], subjects[0]).without_result == 4  # runs, not numbers
-
-
-def test_mean_deviations(subjects, findings):
-    a, c44 = mean_deviations(findings, subjects)
-    assert (a.check, a.quantity, a.conditions, a.counts) == ("Lattice constants", "a", 2, (1, 2, 2))
-    dft, sequential, _ = a.percent
-    assert dft == pytest.approx(100 * (2.9622 / 2.95 - 1))  # the melted one is left out
-    assert sequential == pytest.approx(50 * (2.9506 / 2.95 - 1 + 2.9611 / 2.96 - 1))
-    below = lattice_rows({"dft": [2.94, 2.97]})
-    (mean,) = mean_deviations([(Section("x", "x"), Findings(below))], subjects[:1])
-    assert mean.percent[0] == pytest.approx(50 * (0.01 / 2.95 + 0.01 / 2.96))  # no cancelling
-    nothing = lattice_rows({"dft": [NAN, NAN]})
-    (mean,) = mean_deviations([(Section("x", "x"), Findings(nothing))], subjects[:1])
-    assert mean.percent == (None,)
-    assert c44.conditions == 2
 
 
 def test_the_page_is_one_file(page, out):
@@ -419,87 +245,6 @@ def test_any_number_of_potentials(tmp_path, count, context):
 def test_no_potentials(tmp_path, context):
     with pytest.raises(InputError, match="at least one potential"):
         write_report(tmp_path, subjects=[], findings=[], context=context)
-
-
-def test_styles_differ_in_more_than_colour():
-    for kind in range(4):
-        assert len({style[kind] for style in STYLES}) == len(STYLES)
-    names = ["ti", "ti-2", "ti_long"]
-    assert style_of("ti", names) == STYLES[0]
-    assert style_of("ti-2", names) == STYLES[1]
-    assert style_of("ti-2, 300 K", names) == STYLES[1]
-    assert style_of("ti (300 K)", names) == STYLES[0]
-    assert style_of("titan", names) == style_of("PBE", names) == STYLES[3]
-
-
-def colours_in(image: bytes) -> set[str]:
-    pixels = np.unique(imread(io.BytesIO(image))[..., :3].reshape(-1, 3), axis=0)
-    return {to_hex(pixel).upper() for pixel in pixels}
-
-
-def test_a_potential_has_its_colour_in_every_plot():
-    alone = Plot("x", "x", "x", "y", [Curve(NAMES[2], np.arange(3.0), np.arange(3.0), None, "points")])
-    seen = colours_in(draw(alone, NAMES))
-    assert STYLES[2].colour in seen
-    assert not {STYLES[0].colour, STYLES[1].colour} & seen
-
-
-def test_curves_experiment_and_ticks(findings):
-    axes = figure_of(findings[0][1].plots[0], NAMES).axes[0]
-    drawn = {line.get_color(): line for line in axes.lines if len(line.get_xdata()) == 2}
-    assert drawn["black"].get_linestyle() == "--"
-    assert drawn[STYLES[1].colour].get_marker() == STYLES[1].marker
-    assert (axes.get_xlabel(), axes.get_ylabel(), axes.get_title()) == ("T (K)", "a (Å)", "a of hcp")
-    assert len(axes.containers) == 2  # error bars of the two potentials that have results
-    (legend,) = axes.figure.legends
-    labels = [text.get_text() for text in legend.get_texts()]
-    assert labels == ["dft", "<sequential> & co", "fused (no result)", "experiment"]
-
-    figure = figure_of(findings[2][1].plots[0], NAMES)
-    axes = figure.axes[0]
-    assert [text.get_text() for text in axes.get_xticklabels()] == ["Γ", "M", "K"]
-    assert tuple(axes.get_xlim()) == (0, 2)
-    assert [text.get_text() for text in figure.legends[0].get_texts()] == list(NAMES)  # once each, not once per band
-
-
-def test_marks_of_experiment_are_not_joined():
-    x, y = np.array([1.0, 2.0, 3.0]), np.array([3.0, 5.0, 4.0])
-    curves = [Curve("measured", x, y, style=style) for style in ("reference", "marks")]
-    for curve, dashes, marker in zip(curves, ("--", "None"), ("none", "x"), strict=True):
-        (line,) = figure_of(Plot("p", "p", "x", "y", [curve]), []).axes[0].lines
-        assert (line.get_linestyle(), line.get_marker(), line.get_color()) == (dashes, marker, "black")
-
-
-def test_error_bars_end_where_they_should():
-    curve = Curve("dft", np.array([1.0, 2.0]), np.array([5.0, 6.0]), np.array([0.5, NAN]), "points")
-    axes = figure_of(Plot("x", "x", "x", "y", [curve]), NAMES).axes[0]
-    ends = [segment[:, 1].tolist() for segment in axes.containers[0].lines[2][0].get_segments()]
-    assert ends == [[4.5, 5.5], [6.0, 6.0]]
-
-
-def test_labels_are_shown_as_they_are():
-    curves = [Curve(label, np.arange(2.0), np.arange(2.0)) for label in ("_hidden", "$x^2$", "a_b")]
-    figure = figure_of(Plot("x", "x", "x", "y", curves), ["_hidden", "$x^2$", "a_b"])
-    assert [text.get_text() for text in figure.legends[0].get_texts()] == [" _hidden", r"\$x^2\$", "a_b"]
-
-
-def test_plots_without_results():
-    empty = Plot(
-        "x", "No luck", "T (K)", "a (Å)", [Curve("dft", np.array([1.0]), np.array([NAN]), np.array([NAN]), "points")]
-    )
-    axes = figure_of(empty, NAMES).axes[0]
-    assert [text.get_text() for text in axes.texts] == ["no results"]
-    assert describe(empty) == "No luck: a (Å) against T (K). dft: no result."
-    assert draw(empty, NAMES).startswith(b"\x89PNG")
-    assert draw(Plot("x", "Nothing", "x", "y", []), NAMES).startswith(b"\x89PNG")
-
-
-def test_plots_in_words(findings):
-    text = describe(findings[0][1].plots[0])
-    assert text == (
-        "a of hcp: a (Å) against T (K). dft: 2.9622. <sequential> & co: 2 points from 2.9506 to 2.9611. fused: "
-        "no result. experiment: 2 points from 2.95 to 2.96."
-    )
 
 
 def test_names_of_plots_are_names_of_files(tmp_path, subjects, context):
