@@ -29,7 +29,7 @@ from fusepot.sampling import (
     start,
 )
 from fusepot.sampling.ensembles import Chain
-from fusepot.sampling.program import compiled
+from fusepot.sampling.program import FRAMES, compiled
 from fusepot.sampling.state import relisted
 from fusepot.structure import Structure
 
@@ -252,3 +252,11 @@ def test_ensembles_check_their_numbers() -> None:
         start(potentials.lennard_jones(), structures.fcc(), Nvt(300.0), seed=0)
     with pytest.raises(InputError, match="same kind of ensemble"):
         advance_many(POTENTIAL, [hot(Nvt(300.0))] * 2, [Nvt(300.0), Nve(300.0)], steps=20, **RUN)
+
+
+def test_many_quick_portions_do_not_overflow():
+    """Portions grew twofold with every quick one, beyond 64 bits after sixty."""
+    frames = 90 * FRAMES  # ninety portions
+    state, trajectory = advance(POTENTIAL, hot(Nve(300.0)), Nve(300.0), steps=5 * frames, **RUN)
+    assert trajectory.positions.shape == (frames, 32, 3)
+    assert state.step == 5 * frames

@@ -88,7 +88,7 @@ def run(
         outcome = compiled(model, plan)(params, lists.stacked, motions, numbers, task)
         outcome = jax.tree.map(np.asarray, outcome)
         if time.monotonic() - begin < QUICK:
-            at_once *= 2
+            at_once = min(2 * at_once, FRAMES * per_frame)
         renew = []
         for k, state in enumerate(states):
             blocks_done = int(outcome.blocks[k])
