@@ -1,9 +1,11 @@
-"""The shipped PBE labels, their plan, and the ideal crystals behind them."""
+"""Fixtures of several tests of physics: the shipped PBE labels, their plan, the ideal crystals behind them; springs."""
 
 from __future__ import annotations
 
 import importlib.util
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import ase.io
 import pytest
@@ -12,6 +14,9 @@ from fusepot.data.extxyz import shipped
 from fusepot.structure import Structure
 from reference import labels
 from reference.labels import Entry
+
+if TYPE_CHECKING:
+    from trainers import Drawn
 
 FOLDER = Path(__file__).parents[2] / "examples/titanium/pbe"
 
@@ -50,3 +55,22 @@ def plan() -> dict[int, tuple[str, float, Structure]]:
         int(atoms.info["plan_id"]): (atoms.info["config_type"], float(atoms.info["rattle"]), Structure.from_ase(atoms))
         for atoms in ase.io.read(FOLDER / "plan.extxyz", ":")
     }
+
+
+@pytest.fixture(scope="module")
+def harmonic_crystal() -> Iterator[None]:
+    """The crystal of ``trainers.SPRINGS`` as an architecture."""
+    from trainers import SPRINGS
+
+    with SPRINGS.registered():
+        yield
+
+
+@pytest.fixture
+def drawn(monkeypatch: pytest.MonkeyPatch) -> Drawn:
+    """Trajectories of that crystal are drawn from their distribution instead of simulated."""
+    from trainers import Drawn, from_distribution
+
+    sampler = Drawn(from_distribution)
+    monkeypatch.setattr("fusepot.training.exp.walked", sampler)
+    return sampler

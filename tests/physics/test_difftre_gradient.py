@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -13,7 +13,6 @@ import pytest
 
 import potentials
 import structures
-from experiments import shared_compilation
 from fusepot.data.targets import Experiment
 from fusepot.gradient import precision
 from fusepot.observables import StatePoint, average, evaluate, make_frames, reweight
@@ -26,17 +25,7 @@ from fusepot.training.sampled import reference_energies, trajectory
 from fusepot.training.views import View
 from trainers import Drawn, Params, condition, flat, scaled, section
 
-
-@pytest.fixture(autouse=True, scope="module")
-def compiled_once() -> Iterator[None]:
-    with shared_compilation():
-        yield
-
-
-@pytest.fixture(autouse=True)
-def float64() -> Iterator[None]:
-    with precision("float64"):
-        yield
+pytestmark = pytest.mark.usefixtures("compiled_once", "float64")
 
 
 def rattled(potential: Potential, structure: Structure, temperature: float, frames: int, seed: int) -> FloatArray:

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from functools import cache
 from typing import NamedTuple
 
 import numpy as np
 import pytest
 
-from experiments import shared_compilation
-from fusepot.gradient import precision
 from fusepot.structure import FloatArray
 from fusepot.training import exp
 from trainers import (
@@ -26,23 +23,7 @@ from trainers import (
     scaled,
 )
 
-
-@pytest.fixture(autouse=True, scope="module")
-def compiled_once() -> Iterator[None]:
-    with shared_compilation():
-        yield
-
-
-@pytest.fixture(autouse=True)
-def float64() -> Iterator[None]:
-    with precision("float64"):
-        yield
-
-
-@pytest.fixture(scope="module", autouse=True)
-def springs() -> Iterator[None]:
-    with SPRINGS.registered():
-        yield
+pytestmark = pytest.mark.usefixtures("compiled_once", "float64", "harmonic_crystal")
 
 
 def exact_losses(params: Params) -> FloatArray:
@@ -123,13 +104,6 @@ def test_noise_of_gradients_of_elastic_constants(stiffer: float, most: float) ->
     scatter = np.sqrt(np.var(samples.slopes, axis=0, ddof=1).sum(axis=1))
     ratios = np.sqrt(np.mean(np.square(samples.noises), axis=0)) / scatter
     assert np.all((ratios > 0.5) & (ratios < most)), (ratios, SEED)
-
-
-@pytest.fixture
-def drawn(monkeypatch: pytest.MonkeyPatch) -> Drawn:
-    sampler = Drawn(from_distribution)
-    monkeypatch.setattr(exp, "walked", sampler)
-    return sampler
 
 
 def test_derivatives_by_a_constant_stress_are_exact(drawn: Drawn) -> None:

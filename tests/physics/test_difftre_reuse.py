@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from experiments import shared_compilation
-from fusepot.gradient import precision
 from fusepot.potential import predict_many
 from fusepot.structure import FloatArray
-from fusepot.training import exp
 from fusepot.training.views import View
 from fusepot.units import BOLTZMANN_EV_PER_K
 from trainers import (
@@ -23,35 +19,11 @@ from trainers import (
     TEMPERATURES,
     Drawn,
     Params,
-    from_distribution,
     harmonic_trainer,
     scaled,
 )
 
-
-@pytest.fixture(autouse=True, scope="module")
-def compiled_once() -> Iterator[None]:
-    with shared_compilation():
-        yield
-
-
-@pytest.fixture(autouse=True)
-def float64() -> Iterator[None]:
-    with precision("float64"):
-        yield
-
-
-@pytest.fixture(scope="module", autouse=True)
-def springs() -> Iterator[None]:
-    with SPRINGS.registered():
-        yield
-
-
-@pytest.fixture
-def drawn(monkeypatch: pytest.MonkeyPatch) -> Drawn:
-    sampler = Drawn(from_distribution)
-    monkeypatch.setattr(exp, "walked", sampler)
-    return sampler
+pytestmark = pytest.mark.usefixtures("compiled_once", "float64", "harmonic_crystal")
 
 
 def energies_of(params: Params, positions: FloatArray) -> FloatArray:

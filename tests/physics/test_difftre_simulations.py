@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -13,9 +12,7 @@ import pytest
 
 import potentials
 import structures
-from experiments import shared_compilation
 from fusepot.data.targets import Experiment
-from fusepot.gradient import precision
 from fusepot.sampling import Nvt, advance
 from fusepot.training import walks
 from fusepot.training.exp import ExpState, ExpTrainer
@@ -24,17 +21,7 @@ from fusepot.training.views import View
 from fusepot.training.walks import Diverged, walked
 from trainers import SEED, condition, flat, scaled, section
 
-
-@pytest.fixture(autouse=True, scope="module")
-def compiled_once() -> Iterator[None]:
-    with shared_compilation():
-        yield
-
-
-@pytest.fixture(autouse=True)
-def float64() -> Iterator[None]:
-    with precision("float64"):
-        yield
+pytestmark = pytest.mark.usefixtures("compiled_once", "float64")
 
 
 FCC = structures.fcc((2, 2, 2))

@@ -26,3 +26,19 @@ def run(monkeypatch, capsys, tmp_path):
         return int(code or 0), captured.out, captured.err
 
     return run
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """Trainings, each done once: see ``trainings.each_once``."""
+    from trainings import each_once
+
+    return each_once(tmp_path_factory)
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """Undisturbed trainings at two temperatures, each done once."""
+    from trainings import TWO_POINTS, each_once
+
+    return each_once(tmp_path_factory, usual=TWO_POINTS)

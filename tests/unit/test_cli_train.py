@@ -21,14 +21,10 @@ from fusepot.potential import Potential
 from fusepot.potential_file import load_potential, save_potential
 from fusepot.training.run import CHECKPOINT, METRICS, Progress
 
+pytestmark = pytest.mark.usefixtures("compiled_once")
+
 POTENTIAL = "potential.fusepot"
 START = {"start": 'start = "start.fusepot"', "epochs": 2}
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _compiled_once():
-    with experiments.shared_compilation():
-        yield
 
 
 def initial() -> Potential:

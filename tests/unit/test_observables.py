@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 
 import jax.numpy as jnp
@@ -12,7 +11,6 @@ import pytest
 import potentials
 import structures
 from fusepot.errors import InputError
-from fusepot.gradient import precision
 from fusepot.observables import OBSERVABLES, Observable, StatePoint, Term, find_observable, observe
 from fusepot.observables.elastic import cubic, cubic_matrix, hexagonal, hexagonal_matrix
 from fusepot.observables.moduli import hill, reuss, voigt
@@ -23,13 +21,9 @@ from fusepot.sampling.trajectory import Trajectory
 from fusepot.structure import FloatArray
 from fusepot.units import BOLTZMANN_EV_PER_K, GPA_PER_EV_PER_A3
 
+pytestmark = pytest.mark.usefixtures("float64")
+
 SEED = 21
-
-
-@pytest.fixture(autouse=True)
-def float64() -> Iterator[None]:
-    with precision("float64"):
-        yield
 
 
 def random_constants() -> FloatArray:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -22,6 +21,8 @@ from fusepot.observables.mixture import mixture_energies
 from fusepot.observables.terms import Series
 from fusepot.structure import FloatArray
 from fusepot.units import BOLTZMANN_EV_PER_K
+
+pytestmark = pytest.mark.usefixtures("float64")
 
 TEMPERATURE = 300.0
 KT = BOLTZMANN_EV_PER_K * TEMPERATURE
@@ -98,12 +99,6 @@ def seen(x: FloatArray) -> FloatArray:
     """(2, n) quantities to average."""
     x = x.reshape(-1, x.shape[-1])
     return np.stack([x.mean(axis=-1), (x**2).mean(axis=-1)])
-
-
-@pytest.fixture(autouse=True)
-def float64() -> Iterator[None]:
-    with precision("float64"):
-        yield
 
 
 @pytest.fixture(scope="module")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 
 import jax
 import jax.numpy as jnp
@@ -25,14 +25,10 @@ from fusepot.observables.statistics import (
 from fusepot.structure import FloatArray
 from fusepot.units import BOLTZMANN_EV_PER_K
 
+pytestmark = pytest.mark.usefixtures("float64")
+
 SEED, COPIES, LENGTH, MEMORY = 3, 300, 2000, 0.8
 EXPECTED = (1 + MEMORY) / (1 - MEMORY)  # statistical inefficiency of a process with memory phi
-
-
-@pytest.fixture(autouse=True)
-def float64() -> Iterator[None]:
-    with precision("float64"):
-        yield
 
 
 def autoregressive(copies: int = COPIES, length: int = LENGTH, seed: int = SEED) -> FloatArray:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
@@ -13,23 +12,14 @@ import pytest
 import structures
 from fusepot.data.targets import Condition, Target
 from fusepot.errors import InputError
-from fusepot.gradient import precision
-from fusepot.observables import StatePoint, find_observable, terms_of
+from fusepot.observables import find_observable, terms_of
 from fusepot.observables.terms import ENERGY
 from fusepot.structure import FloatArray
 from fusepot.training.difftre import goals_of, loss_of
 from fusepot.units import BOLTZMANN_EV_PER_K, GPA_PER_EV_PER_A3
+from oscillators import KT, SEED, STATE, Values
 
-SEED = 5
-STATE = StatePoint(np.float64(300.0), np.float64(170.0), np.float64(8.0))
-KT = BOLTZMANN_EV_PER_K * 300.0
-Values = dict[str, Any]
-
-
-@pytest.fixture(autouse=True)
-def float64() -> Iterator[None]:
-    with precision("float64"):
-        yield
+pytestmark = pytest.mark.usefixtures("float64")
 
 
 # Plain numpy

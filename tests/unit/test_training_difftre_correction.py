@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import jax
@@ -10,17 +9,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from fusepot.gradient import precision
 from fusepot.observables import Observable
 from fusepot.structure import FloatArray
 from fusepot.training.difftre import loss_of
 from oscillators import EXACT, KT, PARTICLES, SEED, SPREAD, SQUARE, STATE, Theta, mixed, sample, values_of
 
-
-@pytest.fixture(autouse=True)
-def float64() -> Iterator[None]:
-    with precision("float64"):
-        yield
+pytestmark = pytest.mark.usefixtures("float64")
 
 
 def toy_loss(

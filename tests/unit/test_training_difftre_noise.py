@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import jax
@@ -10,17 +9,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from fusepot.gradient import precision
 from fusepot.observables import Observable
 from fusepot.structure import FloatArray
 from fusepot.training.difftre import loss_of, signal_of
 from oscillators import CAPACITY, ENERGY_EACH, EXACT, KT, SEED, SQUARE, STATE, Theta, Values, mixed, values_of
 
-
-@pytest.fixture(autouse=True)
-def float64() -> Iterator[None]:
-    with precision("float64"):
-        yield
+pytestmark = pytest.mark.usefixtures("float64")
 
 
 def block_parts(x: Any, cotangents: Values, theta: Theta, blocks: int, trajectories: int) -> tuple[Any, Any]:

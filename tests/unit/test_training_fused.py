@@ -16,18 +16,8 @@ from fusepot.sampling import Nvt, simulate
 from fusepot.training.config import parse_config
 from fusepot.training.run import CHECKPOINT
 from fusepot.validation.analysis.parity import evaluate
-from trainings import each_once
 
-
-@pytest.fixture(scope="module", autouse=True)
-def _compiled_once():
-    with experiments.shared_compilation():
-        yield
-
-
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory):
-    return each_once(tmp_path_factory)
+pytestmark = pytest.mark.usefixtures("compiled_once")
 
 
 def test_epoch_0_is_the_potential_to_start_from(trained):

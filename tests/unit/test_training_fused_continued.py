@@ -16,19 +16,9 @@ from fusepot.training import fused, walks
 from fusepot.training.exp import ExpTrainer
 from fusepot.training.interrupt import TrainingInterrupted
 from fusepot.training.run import CHECKPOINT, METRICS
-from trainings import TWO_POINTS, WILD, each_once, run
+from trainings import WILD, run
 
-
-@pytest.fixture(scope="module", autouse=True)
-def _compiled_once():
-    with experiments.shared_compilation():
-        yield
-
-
-@pytest.fixture(scope="module")
-def whole(tmp_path_factory):
-    """Undisturbed trainings of three epochs."""
-    return each_once(tmp_path_factory, usual=TWO_POINTS)
+pytestmark = pytest.mark.usefixtures("compiled_once")
 
 
 # ------------------------------------------------------------------------------------------------------------- crashes

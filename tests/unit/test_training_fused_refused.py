@@ -17,11 +17,7 @@ from fusepot.errors import ConfigError, InputError, TrainingError
 from fusepot.training.config import TrainConfig, parse_config
 from fusepot.training.run import CHECKPOINT, METRICS
 
-
-@pytest.fixture(scope="module", autouse=True)
-def _compiled_once():
-    with experiments.shared_compilation():
-        yield
+pytestmark = pytest.mark.usefixtures("compiled_once")
 
 
 def test_a_dft_configuration_is_not_for_this_trainer(tmp_path):

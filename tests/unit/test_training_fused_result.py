@@ -18,18 +18,8 @@ from fusepot.observables import find_observable, observe
 from fusepot.potential import predict, predict_many
 from fusepot.sampling import Nvt, simulate
 from fusepot.training.fused import energy_shift
-from trainings import each_once
 
-
-@pytest.fixture(scope="module", autouse=True)
-def _compiled_once():
-    with experiments.shared_compilation():
-        yield
-
-
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory):
-    return each_once(tmp_path_factory)
+pytestmark = pytest.mark.usefixtures("compiled_once")
 
 
 @pytest.mark.parametrize("mode", ["sequential", "joint"])

@@ -21,23 +21,13 @@ from fusepot.training import fused, walks
 from fusepot.training.exp import ExpTrainer
 from fusepot.training.run import CHECKPOINT
 from fusepot.training.views import Viewer
-from trainings import TWO_POINTS, WILD, each_once, run
+from trainings import WILD, run
 
-
-@pytest.fixture(scope="module", autouse=True)
-def _compiled_once():
-    with experiments.shared_compilation():
-        yield
+pytestmark = pytest.mark.usefixtures("compiled_once")
 
 
 def arrays(out: Path) -> dict[str, np.ndarray]:
     return load((out / CHECKPOINT).read_bytes())
-
-
-@pytest.fixture(scope="module")
-def whole(tmp_path_factory):
-    """Undisturbed trainings of three epochs."""
-    return each_once(tmp_path_factory, usual=TWO_POINTS)
 
 
 def test_a_rolled_back_epoch_never_was(whole, tmp_path):

@@ -9,18 +9,8 @@ import experiments
 from experiments import config, experiment, target
 from fusepot.sampling import SimulationDiverged
 from fusepot.training import walks
-from trainings import each_once
 
-
-@pytest.fixture(scope="module", autouse=True)
-def _compiled_once():
-    with experiments.shared_compilation():
-        yield
-
-
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory):
-    return each_once(tmp_path_factory)
+pytestmark = pytest.mark.usefixtures("compiled_once")
 
 
 def test_the_seed_of_the_experiment_is_that_of_the_simulations(trained):

@@ -17,11 +17,7 @@ from fusepot.training.loss import no_sums
 from fusepot.training.optimizer import learning_rate
 from fusepot.training.turns import Epoch, Step, Turns
 
-
-@pytest.fixture(scope="module", autouse=True)
-def _compiled_once():
-    with experiments.shared_compilation():
-        yield
+pytestmark = pytest.mark.usefixtures("compiled_once")
 
 
 @pytest.mark.parametrize("size", [None, 1, 2, 7])
