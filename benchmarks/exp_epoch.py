@@ -161,8 +161,7 @@ def our_epochs(potential: Path) -> dict[str, float]:
 
 WORK: dict[str, Callable[[], Any]] = {
     "ours": lambda: our_epochs(FUSED),
-    "nep": lambda: costs(NEP, steps=2000, frames=100),
-    "nep_xla": lambda: costs(NEP, steps=2000, frames=100),
+    **dict.fromkeys(("nep", "nep_xla"), lambda: costs(NEP, steps=2000, frames=100)),  # see ``measured``
     "dimenet": lambda: costs(DIMENETPP, steps=20, frames=10),
     "noise_ours": lambda: noise(NEP, replicas=REPLICAS["ours"]),
     "noise_paper": lambda: noise(
