@@ -2,10 +2,11 @@
 
     python merge_labels.py part-*.extxyz [--table TABLE]
 
-Run it with the Python that fusepot is installed in. Every structure must be that of plan.extxyz with its plan_id, with
-energy, forces and stress that ``fusepot.data`` accepts. A structure that is there already may come again with the same
-labels, and the table's stay; with other labels nothing is written, and the message names both files. The table is
-sorted by plan_id and replaced in one step; without anything new it stays as it is to the byte.
+Run it with the Python that fusepot is installed in. Every structure must be that of plan.extxyz or plan_liquid.extxyz
+with its plan_id, with energy, forces and stress that ``fusepot.data`` accepts. A structure that is there already may
+come again with the same labels, and the table's stay; with other labels nothing is written, and the message names
+both files. The table is sorted by plan_id and replaced in one step; without anything new it stays as it is to the
+byte.
 
 Prints the counts by kind before and after, and the sentence for src/fusepot/data/tables/README.md.
 """
@@ -66,12 +67,12 @@ def read_labels(path: Path, plan: dict[int, Atoms]) -> list[tuple[int, Entry]]:
         if not all(sample.has):
             raise DataError(where, got="a missing label", expected="energy, forces and stress")
         planned = plan[number]
-        kind, rattle = planned.info["config_type"], float(planned.info["rattle"])
+        kind, rattle = planned.info["config_type"], planned.info.get("rattle")
         if (sample.config_type, atoms.info.get("rattle")) != (kind, rattle) or not _same_place(
             sample.structure, Structure.from_ase(planned)
         ):
             raise DataError(
-                where, got="another structure", expected=f"that of plan_id {number}: {kind}, rattle {rattle:g}"
+                where, got="another structure", expected=f"that of plan_id {number}: {kind}, rattle {rattle}"
             )
         entries.append((number, Entry(atoms, sample, where)))
     return entries
@@ -138,7 +139,7 @@ def main() -> None:
     parser.add_argument("--table", type=Path, default=TABLE, help="extended XYZ file to add to")
     arguments = parser.parse_args()
     try:
-        plan = read_plan(HERE / "plan.extxyz")
+        plan = read_plan(HERE / "plan.extxyz") | read_plan(HERE / "plan_liquid.extxyz")
         before = read_labels(arguments.table, plan)
         after = list(
             merge([*before, *(entry for part in arguments.parts for entry in read_labels(part, plan))]).values()
