@@ -58,6 +58,15 @@ def test_nothing_new_leaves_the_bytes_and_the_readme_says_what_is_there(tmp_path
     assert job.stdout.splitlines()[-1] in TABLE.with_name("README.md").read_text()
 
 
+def test_liquids_are_those_planned_and_can_be_merged(tmp_path: Path) -> None:
+    table = tmp_path / "table.extxyz"
+    table.write_bytes(TABLE.read_bytes())
+    liquids = SCRIPT.with_name("liquid.extxyz")
+    job = merge(table, liquids)
+    assert job.returncode == 0, job.stderr
+    assert f"| liquid | 0 | {len(load_dataset(liquids).samples)} |" in job.stdout
+
+
 def shifted(pattern: str, by: float) -> Callable[[str], str]:
     """A change of the first number that follows a pattern."""
 

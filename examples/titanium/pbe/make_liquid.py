@@ -1,4 +1,4 @@
-"""Add liquid titanium to plan_liquid.extxyz for labelling, as potentials see it: structures on which they are wrong.
+r"""Add liquid titanium to plan_liquid.extxyz for labelling, as potentials see it: structures on which they are wrong.
 
     python make_liquid.py POTENTIAL... --count 16 --seed 1
 
@@ -10,7 +10,7 @@ liquid.
 
 Run it with the Python that fusepot is installed in; label_gpaw.py labels what it adds. plan_liquid.extxyz holds what
 
-    python make_liquid.py potentials/ti-fused-nep/potential.fusepot potentials/ti-pbe-nep/potential.fusepot \\
+    python make_liquid.py potentials/ti-fused-nep/potential.fusepot potentials/ti-pbe-nep/potential.fusepot \
         --count 20 --seed 20261124
 
 made of the potentials trained without liquids.
